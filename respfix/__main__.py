@@ -1,0 +1,7 @@
+"""`python -m respfix` is `respfix`."""
+
+import sys
+
+from respfix.cli import main
+
+sys.exit(main())

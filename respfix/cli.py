@@ -1,0 +1,203 @@
+"""The command line: `respfix serve`, `respfix repair`, `respfix demo`.
+
+Every error is one line that says what to do. Exit codes: 0, 1 when something failed while running, 2 for wrong usage
+or configuration, and the shell's own for Ctrl-C and for a reader that went away, which are said to nobody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from respfix import __version__
+from respfix.config import SETTINGS, ConfigError, Given, build
+from respfix.sources import DEFAULT_FILE, gather, render
+from respfix.stream import Ending, Mender, Options, Report
+
+FAILED, MISUSED = 1, 2
+INTERRUPTED, NOBODY_READS = 128 + 2, 128 + 13  # what a shell reports for SIGINT and SIGPIPE
+
+CHUNK = 2**16  # what one read of a pipe gives at most on Linux
+
+SERVE_FLAGS = {
+    # setting: (flag, placeholder, help); what is not here is set in the file or the environment
+    "upstream": ("--upstream", "URL", "the server whose streams are repaired (default: http://127.0.0.1:8080)"),
+    "listen": ("--listen", "HOST:PORT", "where clients connect (default: 127.0.0.1:8081)"),
+    "repair": ("--repair", "MODE", "on, observe (count defects, change nothing) or off (default: on)"),
+    "dialect": ("--dialect", "NAME", "auto, default or codex: whose habits to respect (default: auto)"),
+    "disable": ("--disable", "DEFECT", "leave this defect alone; may be repeated"),
+    "enable": ("--enable", "DEFECT", "repair this defect, which is off by default; may be repeated"),
+    "hosts": ("--allow-host", "NAME", "a name that clients may call respfix by; may be repeated"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line, examples as they were written."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the right usage stands, and leave."""
+        self.exit(MISUSED, f"respfix: error: {message}; see `{self.prog} --help`\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0].startswith("--") and words[0] not in {"--help", "--version"}:
+        words.insert(0, "serve")
+    try:
+        try:
+            args = _parser().parse_args(words)
+            command: Callable[[argparse.Namespace], int] = args.command
+            return command(args)
+        finally:
+            sys.stdout.flush()
+    except ConfigError as error:
+        return _fail(MISUSED, str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes stdout once more when it leaves, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+    except OSError as error:
+        return _fail(FAILED, f"{error.filename or 'reading or writing'}: {error.strerror}")
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"respfix: error: {message}", file=sys.stderr)
+    return code
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="respfix",
+        description="Repairs the event streams of OpenAI-Responses-API servers while they flow.",
+        epilog="example:\n  respfix serve --upstream http://127.0.0.1:8080",
+    )
+    parser.add_argument("--version", action="version", version=f"respfix {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _serve_parser(commands)
+    _repair_parser(commands)
+    _demo_parser(commands)
+    return parser
+
+
+def _serve_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="relay requests to an upstream and repair what it streams back",
+        description="Relay every request unchanged to the upstream and repair its Responses streams on the way back.",
+        epilog="Every setting can also be given in the file (see config.example.yaml) or as a variable such as\n"
+        "RESPFIX_TIMEOUTS_IDLE=600; flags beat variables, variables beat the file.\n\n"
+        "example:\n  respfix serve --upstream http://127.0.0.1:8080 --listen 127.0.0.1:8081",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"a YAML file (default: {DEFAULT_FILE}, if it is there)"
+    )
+    parser.add_argument(
+        "--check-config", action="store_true", help="print the effective configuration and who set it, and leave"
+    )
+    for setting, (flag, placeholder, text) in SERVE_FLAGS.items():
+        action = "append" if SETTINGS[setting].is_list else "store"
+        parser.add_argument(flag, dest=setting, action=action, metavar=placeholder, help=text)
+    parser.set_defaults(command=_serve)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    flags = {}
+    for setting, (flag, _, _) in SERVE_FLAGS.items():
+        words = getattr(args, setting)
+        if words is not None:
+            flags[setting] = Given(words if isinstance(words, str) else ",".join(words), flag)
+    given = gather(args.config, os.environ, flags)
+    config = build(given)
+    if args.check_config:
+        print(render(config, given), end="")
+        return 0
+
+    from respfix import app
+
+    try:
+        app.run(config)
+    except app.StartError as error:
+        return _fail(FAILED, str(error))
+    return 0
+
+
+def _repair_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "repair",
+        help="repair a recorded stream: a filter from SSE to SSE",
+        description="Read an event stream and write the stream that OpenAI would have sent; what was repaired is\n"
+        "said on stderr.",
+        epilog="example:\n  respfix repair < broken.sse > repaired.sse\n"
+        "  curl -sN …/v1/responses -d @request.json | respfix repair",
+    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the stream (default: standard input)")
+    parser.add_argument("--dialect", choices=["default", "codex"], default="default", help="whose habits to respect")
+    parser.add_argument("--disable", action="append", default=[], metavar="DEFECT", help=SERVE_FLAGS["disable"][2])
+    parser.add_argument("--enable", action="append", default=[], metavar="DEFECT", help=SERVE_FLAGS["enable"][2])
+    parser.add_argument("--quiet", action="store_true", help="say nothing about what was repaired")
+    parser.set_defaults(command=_repair)
+
+
+def _repair(args: argparse.Namespace) -> int:
+    given = {name: Given(",".join(getattr(args, name)), f"--{name}") for name in ("disable", "enable")}
+    config = build(given)
+    mender = Mender(
+        Options(now=int(time.time()), dialect=args.dialect, off=frozenset(config.disable), on=frozenset(config.enable))
+    )
+    with args.file.open("rb") if args.file else open(0, "rb", closefd=False) as stream:
+        _pour(stream, mender, sys.stdout.buffer)
+    if not args.quiet:
+        print(_summary(mender.report), file=sys.stderr)
+    return 0
+
+
+def _pour(stream: BufferedReader, mender: Mender, out: BinaryIO) -> None:
+    """Each read is answered at once, so that the filter can stand in a live pipe."""
+    while chunk := stream.read1(CHUNK):
+        out.write(mender.feed(chunk))
+        out.flush()
+    out.write(mender.close(Ending.COMPLETE))
+    out.flush()
+
+
+def _summary(report: Report) -> str:
+    from respfix.stream.defects import DEFECTS
+
+    changes = f"{report.inserted} inserted, {report.rewritten} rewritten, {report.dropped} dropped"
+    lines = [f"respfix: {report.events_in} events in, {report.events_out} out ({changes})"]
+    if not report.defects:
+        lines.append("  nothing to repair")
+    width = max(map(len, report.defects), default=0)
+    lines += [f"  {slug:<{width}} {count:>5} x  {DEFECTS[slug].what}" for slug, count in report.defects.most_common()]
+    if report.stopped:
+        lines.append(f"  the repair stopped ({report.stopped}); the rest of the stream is as it came")
+    return "\n".join(lines)
+
+
+def _demo_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="show a broken stream before and after",
+        description="Start a broken upstream and respfix in front of it, and show what a client sees of both.",
+        epilog="example:\n  respfix demo\n  respfix demo --serve",
+    )
+    parser.add_argument("--serve", action="store_true", help="keep both running, to try a client of your own")
+    parser.set_defaults(command=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from respfix import demo
+
+    return demo.run(serve=args.serve)
