@@ -59,11 +59,11 @@ class Kind:
             raise ConfigError(f"expected {self.expects}, not {masked(text)!r}") from None
 
 
-def nearest(word: str, known: Mapping[str, str] | Iterable[str]) -> str:
-    """A hint for the end of an error: what an unknown word was probably meant to be, or nothing."""
-    meanings = known if isinstance(known, Mapping) else {name: name for name in known}
-    close = difflib.get_close_matches(word, meanings, n=1)
-    return f"; did you mean {meanings[close[0]]!r}?" if close else ""
+def nearest(word: str, known: Iterable[str], by: Callable[[str], str] = str) -> str:
+    """A hint for the end of an error: the name that was probably meant, judged by this part of it, or nothing."""
+    names = {by(name): name for name in known}
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""
 
 
 def masked(url: str) -> str:

@@ -116,8 +116,11 @@ def _entries(section: yaml.Node, path: Path, prefix: str) -> Iterator[tuple[str,
 
 def _meant(name: str) -> str:
     """The nearest setting, also for a key that stands in the wrong section."""
-    endings = {setting.rpartition(".")[2]: setting for setting in SETTINGS}
-    return nearest(name, [*SETTINGS, *SECTIONS]) or nearest(name.rpartition(".")[2], endings)
+    return nearest(name, [*SETTINGS, *SECTIONS]) or nearest(_key(name), SETTINGS, by=_key)
+
+
+def _key(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _text(node: yaml.Node, name: str, source: str) -> str | tuple[str, ...]:
