@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from respfix import __version__
-from respfix.config import SETTINGS, ConfigError, Given, build
+from respfix.config import SETTINGS, ConfigError, Given, build, nearest
 from respfix.sources import DEFAULT_FILE, gather, render
 from respfix.stream import Ending, Mender, Options, Report
 
@@ -42,6 +42,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)  # type: ignore[arg-type]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # noqa: ANN401
+        """Refuse what is left over here, where the options are known that could have been meant."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"there is no option {unknown[0]!r}{nearest(unknown[0], self._option_string_actions)}")
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the right usage stands, and leave."""
@@ -159,7 +166,7 @@ def _repair(args: argparse.Namespace) -> int:
     with args.file.open("rb") if args.file else open(0, "rb", closefd=False) as stream:
         _pour(stream, mender, sys.stdout.buffer)
     if not args.quiet:
-        print(_summary(mender.report), file=sys.stderr)
+        print(summary(mender.report), file=sys.stderr)
     return 0
 
 
@@ -172,7 +179,8 @@ def _pour(stream: BufferedReader, mender: Mender, out: BinaryIO) -> None:
     out.flush()
 
 
-def _summary(report: Report) -> str:
+def summary(report: Report) -> str:
+    """What was repaired, for people."""
     from respfix.stream.defects import DEFECTS
 
     changes = f"{report.inserted} inserted, {report.rewritten} rewritten, {report.dropped} dropped"
