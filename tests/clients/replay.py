@@ -36,11 +36,18 @@ def named(body: bytes, names: Mapping[str, bytes]) -> str | None:
         return None
     name: str = found[-1]
     after = name + AFTER_TOOL
-    with suppress(ValueError, TypeError, AttributeError):
-        kinds = {item.get("type") for item in json.loads(body).get("input", []) if isinstance(item, dict)}
-        if after in names and kinds.intersection(TOOL_ANSWERS):
-            return after
-    return name
+    return after if after in names and brings_answer(body) else name
+
+
+def brings_answer(body: bytes) -> bool:
+    """Say whether a tool has answered since the user last spoke."""
+    answered = False
+    for item in json.loads(body).get("input", []):
+        if item.get("role") == "user":
+            answered = False
+        elif item.get("type") in TOOL_ANSWERS:
+            answered = True
+    return answered
 
 
 @dataclass(slots=True)
@@ -52,6 +59,7 @@ class Upstream:
     cut: frozenset[str] = frozenset()  # recordings after which the connection breaks instead of ending
     requests: Counter[str] = field(default_factory=Counter)  # how often each recording was asked for
     others: list[str] = field(default_factory=list)  # requests that asked for no recording: "GET /v1/models"
+    received: list[bytes] = field(default_factory=list)  # the bodies of the requests that asked for one
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str) -> int:
@@ -74,6 +82,7 @@ class Answer(BaseHTTPRequestHandler):
             return
         with self.upstream.lock:
             self.upstream.requests[name] += 1
+            self.upstream.received.append(body)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")

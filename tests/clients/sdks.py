@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.util import find_spec
 
 from clients.install import HERE, UnavailableError, installed, node
@@ -25,6 +26,16 @@ def command(sdk: str, url: str) -> list[str]:
     if find_spec("openai") is None:
         raise UnavailableError("the package openai is not installed: install respfix with its test extra")
     return [sys.executable, str(HERE / "openai_python.py"), url]
+
+
+@cache
+def missing(sdk: str) -> str | None:
+    """Say why an SDK cannot be had here, if it cannot; looked up once."""
+    try:
+        command(sdk, "")
+    except UnavailableError as reason:
+        return str(reason)
+    return None
 
 
 def read_from(url: str, sdk: str, names: Iterable[str]) -> dict[str, Reading]:

@@ -1,0 +1,294 @@
+"""Codex itself, in front of a replayed upstream: ``unshare -n python codex_cli.py < job.json``.
+
+Meant to run in a network namespace of its own, so that nothing that Codex does at start can leave the machine; loopback
+is brought up here. Standard input is a `Job`, standard output a JSON list of what each run showed (`Seen`).
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO, Any
+
+if __name__ == "__main__":  # as a script, this folder's parent is not on the path
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from clients.replay import Upstream, prompt, serving
+
+Json = dict[str, Any]
+HOME = Path(__file__).with_name("codex") / "config.toml"
+INACTIVE = "without active item"
+PATIENCE = 30.0  # seconds; a run takes half a second, one that retries two
+AT_ONCE = 4
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: which Codex, which front end, which stream, and through what."""
+
+    binary: str
+    front: str  # "exec" or "app-server"
+    name: str  # of the recording
+    turns: int = 1
+    relayed: bool = True  # through the relay, or straight from the upstream
+
+
+@dataclass(slots=True)
+class Job:
+    """Everything a process of this module is told."""
+
+    bodies: dict[str, str]  # recordings by name, base64
+    relay: list[str]  # a command that takes --upstream URL --listen HOST:PORT
+    runs: list[Run]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one run showed."""
+
+    printed: str = ""  # exec: standard output
+    streamed: str = ""  # app-server: the deltas of all messages
+    messages: list[str] = field(default_factory=list)  # app-server: the final texts, in order
+    thoughts: list[str] = field(default_factory=list)  # app-server: the final reasoning, in order
+    unpaired: list[str] = field(default_factory=list)  # app-server: ids of deltas of which no item was started
+    errors: list[str] = field(default_factory=list)
+    exit: int | None = None
+    inactive: int = 0  # how often Codex logged that a delta has no active item
+    ran: int = 0  # how often the tool ran
+    posts: int = 0
+    history: list[str] = field(default_factory=list)  # what the last request said that the assistant had said
+    log: str = ""
+
+
+def loopback_up() -> None:
+    """Bring up `lo`, as `ip link set lo up` would."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH14x", b"lo", 0)
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(control, SIOCGIFFLAGS, request), 16)
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+@contextmanager
+def relaying(command: list[str], upstream: str) -> Iterator[str]:
+    """Run a relay in front of an upstream for as long as the block lasts; gives its origin."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with subprocess.Popen(
+        [*command, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"], stdout=sys.stderr
+    ) as run:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    if run.poll() is not None or time.monotonic() > deadline:
+                        raise RuntimeError(f"the relay did not start: {command}") from None
+                    time.sleep(0.02)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            run.terminate()
+            run.wait(PATIENCE)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where one run happens: its folders, and the process's surroundings."""
+
+    work: Path
+    home: Path
+    base_url: str
+
+    def command(self, run: Run, *words: str) -> list[str]:
+        """Give the command line of a front end."""
+        return [run.binary, run.front, "-c", f'model_providers.replay.base_url="{self.base_url}"', *words]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Keep start-up traffic on the machine, even where the network is not a namespace of its own."""
+        away = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+        own = {"CODEX_HOME": str(self.home), "REPLAY_KEY": "none", "RUST_LOG": "error", "HOME": str(self.home)}
+        return {"PATH": os.environ["PATH"], **away, **own}
+
+
+def read_exec(run: Run, place: Place, seen: Seen) -> None:
+    """Run `codex exec`; its answer is on standard output, and its exit code says little."""
+    done = subprocess.run(
+        place.command(run, "--skip-git-repo-check", prompt(run.name)),
+        cwd=place.work, env=place.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    seen.printed, seen.exit, seen.log = done.stdout.strip(), done.returncode, done.stderr
+
+
+class AppServer:
+    """`codex app-server`: JSON-RPC in lines, on standard input and output."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: Queue[Json] = Queue()
+        self.log: list[str] = []
+        self.last = 0
+        self.readers = [
+            threading.Thread(target=self._read, args=(process.stdout, lambda line: self.lines.put(json.loads(line)))),
+            threading.Thread(target=self._read, args=(process.stderr, self.log.append)),
+        ]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def _read(pipe: IO[str], take: Any) -> None:  # noqa: ANN401 (either queue's own method)
+        for line in pipe:
+            take(line)
+
+    def send(self, **message: Any) -> None:  # noqa: ANN401 (any JSON)
+        """Write one message."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def messages(self) -> Iterator[Json]:
+        """Give the server's messages as they come; what it asks for is allowed."""
+        while True:
+            message = self.lines.get(timeout=PATIENCE)
+            if "method" in message and "id" in message:
+                self.send(id=message["id"], result={"decision": "accept"})
+            yield message
+
+    def ask(self, method: str, **params: Any) -> Json:  # noqa: ANN401 (any JSON)
+        """Send a request and give its answer."""
+        self.last += 1
+        self.send(id=self.last, method=method, params=params)
+        for message in self.messages():
+            if message.get("id") == self.last and "method" not in message:
+                if "error" in message:
+                    raise RuntimeError(f"{method}: {message['error']}")
+                return dict(message["result"])
+        raise AssertionError  # the generator above never ends
+
+    def close(self) -> str:
+        """End the server; gives its log."""
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+        for reader in self.readers:
+            reader.join()
+        return "".join(self.log)
+
+
+def note(message: Json, seen: Seen, started: set[str]) -> bool:
+    """Note what one message of the app-server says; true when the turn is over."""
+    params = message.get("params", {})
+    item = params.get("item", {})
+    match message.get("method"):
+        case "item/started":
+            started.add(item["id"])
+        case "item/agentMessage/delta":
+            seen.streamed += params["delta"]
+            if params["itemId"] not in started:
+                seen.unpaired.append(params["itemId"])
+        case "item/completed" if item["type"] == "agentMessage":
+            seen.messages.append(item["text"])
+        case "item/completed" if item["type"] == "reasoning":
+            seen.thoughts.append("".join(item["summary"]) + "".join(item["content"]))
+        case "error":
+            seen.errors.append(str(params.get("error", {}).get("message")))
+        case "turn/completed":
+            seen.exit = 0 if params["turn"]["status"] == "completed" else 1
+            return True
+    return False
+
+
+def read_app_server(run: Run, place: Place, seen: Seen) -> None:
+    """Take some turns with `codex app-server`."""
+    with subprocess.Popen(
+        place.command(run), cwd=place.work, env=place.environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        server = AppServer(process)
+        try:
+            server.ask("initialize", clientInfo={"name": "tests", "title": "tests", "version": "1"})
+            server.send(method="initialized")
+            thread = server.ask(
+                "thread/start", cwd=str(place.work), approvalPolicy="never", sandbox="danger-full-access"
+            )["thread"]["id"]
+            for _ in range(run.turns):
+                server.ask("turn/start", threadId=thread, input=[{"type": "text", "text": prompt(run.name)}])
+                started: set[str] = set()
+                for message in server.messages():
+                    if note(message, seen, started):
+                        break
+        except Empty:
+            seen.errors.append("the app-server fell silent")
+        finally:
+            seen.log = server.close()
+
+
+def said_before(request: bytes) -> list[str]:
+    """Read off a request what the assistant is said to have said."""
+    return [
+        "".join(part.get("text", "") for part in item["content"])
+        for item in json.loads(request)["input"]
+        if item.get("type") == "message" and item["role"] == "assistant"
+    ]
+
+
+def take(run: Run, bodies: dict[str, bytes], relay: list[str]) -> Seen:
+    """Do one run, with an upstream, a relay and folders of its own."""
+    seen = Seen()
+    with tempfile.TemporaryDirectory(prefix="respfix-codex-") as folder, serving(bodies) as upstream:
+        work, home = Path(folder, "work"), Path(folder, "home")
+        work.mkdir()
+        home.mkdir()
+        shutil.copy(HOME, home)
+        read = {"exec": read_exec, "app-server": read_app_server}[run.front]
+        origin = upstream.url.removesuffix("/v1")
+        try:
+            with relaying(relay, origin) if run.relayed else nullcontext(origin) as url:
+                read(run, Place(work, home, url + "/v1"), seen)
+        except (RuntimeError, subprocess.TimeoutExpired) as broken:
+            seen.errors.append(str(broken))
+        finish(seen, run, upstream, work)
+    return seen
+
+
+def finish(seen: Seen, run: Run, upstream: Upstream, work: Path) -> None:
+    """Add what the upstream, the log and the working folder tell."""
+    ran = work / "ran"
+    seen.ran = len(ran.read_text().splitlines()) if ran.exists() else 0
+    seen.inactive = seen.log.count(INACTIVE)
+    seen.posts = upstream.count(run.name)
+    seen.history = said_before(upstream.received[-1]) if upstream.received else []
+
+
+def main() -> None:
+    """Do the job on standard input."""
+    given = json.load(sys.stdin)
+    job = Job(given["bodies"], given["relay"], [Run(**run) for run in given["runs"]])
+    bodies = {name: base64.b64decode(body) for name, body in job.bodies.items()}
+    loopback_up()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = list(pool.map(lambda run: take(run, bodies, job.relay), job.runs))
+    json.dump([asdict(one) for one in seen], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
