@@ -1,0 +1,179 @@
+"""The shape of the program: who may import whom, who may know what."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import respfix
+
+STREAM = "respfix.stream"
+
+# file: what it may import of respfix. Each file imports only what stands above it; a new edge is a decision.
+EDGES: dict[str, set[str]] = {
+    # the repair: bytes in, bytes out
+    "respfix.stream.splice": set(),
+    "respfix.stream.frames": set(),
+    "respfix.stream.event": {"respfix.stream.frames", "respfix.stream.splice"},
+    "respfix.stream.grammar": set(),
+    "respfix.stream.defects": set(),
+    "respfix.stream.ledger": {"respfix.stream.grammar"},
+    "respfix.stream": set(),
+    # what can be told
+    "respfix": set(),
+    "respfix.config": {"respfix.stream", "respfix.stream.defects"},
+    "respfix.sources": {"respfix.config"},
+    # the relay
+    "respfix.codings": set(),
+    "respfix.guard": set(),
+    "respfix.headers": set(),
+    "respfix.journal": {"respfix.stream"},
+    "respfix.patience": {"respfix.stream"},
+    "respfix.refusal": set(),
+    "respfix.sniff": set(),
+    "respfix.tunnel": set(),
+    "respfix.upstream": set(),
+    # the commands
+    "respfix.cli": {
+        "respfix",
+        "respfix.app",
+        "respfix.config",
+        "respfix.demo",
+        "respfix.sources",
+        "respfix.stream",
+        "respfix.stream.defects",
+    },
+    "respfix.__main__": {"respfix.cli"},
+}
+
+# The only files that may import aiohttp: the relay, what starts it, and what talks to it.
+AIOHTTP = {"respfix.relay", "respfix.app", "respfix.demo", "respfix.check"}
+
+# What would make the repair depend on more than the bytes.
+IMPURE = frozenset(
+    ["asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "select", "selectors", "socket", "subprocess", "sys", "threading", "time", "uuid"]
+)
+
+# The only files that may spell the name of an event.
+EVENT_NAMES = {"respfix.stream.grammar", "respfix.stream.quirks"}
+
+
+def modules() -> dict[str, Path]:
+    """Every file of the package by its name."""
+    root = Path(respfix.__file__).parent
+    names = {path: ".".join(path.relative_to(root.parent).with_suffix("").parts) for path in root.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for path, name in sorted(names.items())}
+
+
+def imports(path: Path) -> set[str]:
+    """All modules that a file imports anywhere, also those that only its types need."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports by the full name are easier to find"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names} & modules().keys()
+            found |= whole or {str(node.module)}
+    return found
+
+
+@pytest.fixture(params=modules())
+def module(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """One file of the package, by name and path."""
+    return request.param, modules()[request.param]
+
+
+def test_files_import_only_downwards(module: tuple[str, Path]) -> None:
+    """The program can be read from the bottom to the top; a new file takes its place in the list above."""
+    name, path = module
+    own = {imported for imported in imports(path) if imported.partition(".")[0] == "respfix"}
+
+    assert name in EDGES, f"give {name} its place in EDGES"
+    assert own <= EDGES[name]
+
+
+def test_the_edges_have_no_circle() -> None:
+    """Each file stands below all it is imported by."""
+    seen: set[str] = set()
+    for name, below in EDGES.items():
+        assert below & EDGES.keys() <= seen, name
+        seen.add(name)
+
+
+def test_only_the_shell_knows_aiohttp(module: tuple[str, Path]) -> None:
+    """Everything else can be tested without a network."""
+    name, path = module
+    tops = {imported.partition(".")[0] for imported in imports(path)}
+
+    assert name in AIOHTTP or not tops & {"aiohttp", "aiohttp_sse_client", "yarl"}
+
+
+def test_the_repair_is_pure(module: tuple[str, Path]) -> None:
+    """The same bytes give the same bytes: no clock, no chance, no network, no file; the standard library is enough."""
+    name, path = module
+    if not name.startswith(STREAM):
+        return
+    tops = {imported.partition(".")[0] for imported in imports(path)}
+
+    assert set() == tops & IMPURE
+    assert tops <= sys.stdlib_module_names | {"respfix"}
+
+
+def test_only_the_grammar_and_the_quirks_name_events(module: tuple[str, Path]) -> None:
+    """What is known about an event stands in one place."""
+    name, path = module
+    strings = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    named = [text for text in strings if isinstance(text, str) and text.startswith("response.")]
+
+    assert name in EVENT_NAMES or named == []
+
+
+def test_the_version_is_said_once(root: Path) -> None:
+    """The package, its metadata and the changelog agree."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "respfix/__init__.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", respfix.__version__)
+
+
+def test_the_installed_package_is_this_one() -> None:
+    """The tests would otherwise judge something else than what is installed."""
+    try:
+        installed = metadata.version("respfix")
+    except metadata.PackageNotFoundError:
+        pytest.skip("respfix is not installed; these tests run from the checkout")
+
+    assert respfix.__version__ == installed
+
+
+def test_the_dependencies_are_few_and_bounded(root: Path) -> None:
+    """A sidecar that asks for much is not installed; each dependency is a decision."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[<>=;\[]", dependency)[0] for dependency in project["dependencies"]]
+
+    assert names == ["aiohttp", "aiohttp-sse-client", "PyYAML", "uvloop"]
+    assert project["requires-python"] == ">=3.11"
+    assert project["scripts"] == {"respfix": "respfix.cli:main"}
+    assert (root / "respfix/py.typed").is_file()
+
+
+def test_the_checkout_has_what_people_look_for(root: Path) -> None:
+    """Everything at the top has a place in the design."""
+    expected = {"pyproject.toml", "README.md", "respfix", "config.example.yaml", "tests", "systemd"}
+    expected |= {"CHANGELOG.md", "LICENSE", "Makefile", ".ci"}
+
+    assert expected <= {path.name for path in root.iterdir()}
+
+
+def test_make_test_runs_what_the_continuous_check_runs(root: Path) -> None:
+    """What is green on a desk is green there."""
+    assert "test: .venv/test\n\t@$(BIN)/pytest\n" in (root / "Makefile").read_text()
+    assert re.search(r"\nexec \.venv/bin/pytest #.*\n\Z", (root / ".ci/run").read_text())
