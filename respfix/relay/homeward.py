@@ -1,0 +1,181 @@
+"""The way back: the answer as it is, or mended, or a tunnel."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+
+from aiohttp import ClientResponse, web
+from aiohttp.http import StreamWriter
+
+from respfix.journal import log
+from respfix.relay.answer import Answer
+from respfix.relay.codings import decoder_for, is_identity
+from respfix.relay.headers import dialect_of, is_event_stream, is_plainly_framed, is_websocket
+from respfix.relay.patience import PatienceLostError
+from respfix.relay.refusal import Refusal
+from respfix.relay.sniff import Sniffer
+from respfix.relay.source import Decoded, Source, Tap
+from respfix.relay.trip import Trip
+from respfix.relay.tunnel import Lane, tunnel
+from respfix.stream import Ending, Mender, Observer, Options
+
+FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5; aiohttp's lenient response parser lets some pass
+CLEAN = frozenset({Ending.COMPLETE, Ending.CLOSED, Ending.OVER})
+
+
+class Homeward:
+    """Brings one upstream's answer to the client."""
+
+    __slots__ = ("_answer", "_trip", "_upstream")
+
+    def __init__(self, trip: Trip, upstream: ClientResponse) -> None:
+        self._trip = trip
+        self._upstream = upstream
+        self._answer: Answer | None = None
+
+    async def bring(self) -> web.StreamResponse:
+        """The answer, sent as far as the client wanted it."""
+        entry = self._trip.entry
+        entry.status = self._upstream.status
+        try:
+            return await self._bring()
+        except ConnectionError:
+            entry.leave()
+            return self._answer or web.Response(status=499)  # nobody is there to read it
+        finally:
+            # Cancels the upstream, unless its answer has been read to the end.
+            self._upstream.close()
+
+    async def _bring(self) -> Answer:
+        trip, upstream = self._trip, self._upstream
+        if not is_plainly_framed(upstream.headers) or any(map(FORBIDDEN.search, upstream.headers.values())):
+            message = f"the upstream {trip.upstream} sent a head that cannot be relayed"
+            raise Refusal(502, "upstream_invalid_answer", message)
+        if upstream.status == 101:  # noqa: PLR2004 (Switching Protocols)
+            return await self._switch()
+        trip.patience.allow(trip.config.timeouts.idle)
+        source = Source(upstream, trip.patience)
+        if not trip.may_mend or not 200 <= upstream.status < 300:  # noqa: PLR2004 (success)
+            return await self._pipe(source)
+        return await self._look(source)
+
+    async def _look(self, source: Source) -> Answer:
+        """Take an answer that is to be mended, or observed, if it is a stream."""
+        trip, headers = self._trip, self._upstream.headers
+        coding = ",".join(headers.getall("Content-Encoding", ()))
+        decoder = None if is_identity(coding) else decoder_for(coding)
+        if decoder is None and not is_identity(coding):
+            log.warning("cannot decode Content-Encoding %.40a; the answer passes as it is", coding)
+            return await self._pipe(source)
+        trip.entry.dialect = dialect_of(trip.request.headers, trip.config.dialect)
+        if trip.config.repair == "observe":
+            observer = Observer(self._options())
+            trip.entry.report = observer.report
+            return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
+        plain = Decoded(source, decoder) if decoder else source
+        if is_event_stream(headers):
+            return await self._mend(plain)
+        return await self._sniff(source, plain)
+
+    async def _sniff(self, source: Source, plain: Source | Decoded) -> Answer:
+        """Decide by how the body begins; until then its head waits, because the Content-Type may be wrong."""
+        source.kept = []
+        sniffer = Sniffer()
+        start = b""
+        while sniffer.is_stream is None and (piece := await plain.read()):
+            start += piece
+            sniffer.feed(piece)
+        raw, source.kept = b"".join(source.kept), None
+        return await (self._mend(plain, start) if sniffer.is_stream else self._pipe(source, raw))
+
+    def _options(self) -> Options:
+        config = self._trip.config
+        return Options(
+            seed=secrets.token_hex(12),
+            now=int(time.time()),
+            dialect=self._trip.entry.dialect or "default",
+            off=frozenset(config.disable),
+            on=frozenset(config.enable),
+            limits=config.limits,
+        )
+
+    async def _begin(self, *, is_rewritten: bool = False) -> Answer:
+        """Send the head."""
+        self._answer = answer = Answer.relaying(self._upstream, is_rewritten=is_rewritten)
+        if self._trip.is_last:
+            answer.force_close()
+        await answer.prepare(self._trip.request)
+        return answer
+
+    async def _write(self, answer: Answer, data: bytes) -> None:
+        self._trip.entry.sent += len(data)
+        await answer.write(data)
+
+    async def _pipe(self, source: Source, first: bytes = b"", *, tap: Tap | None = None) -> Answer:
+        answer = await self._begin()
+        chunk = first or await source.read()
+        while chunk:
+            await self._write(answer, chunk)
+            if tap:
+                tap.feed(chunk)
+            chunk = await source.read()
+        ending = source.ending or Ending.CUT
+        if tap:
+            tap.close(ending, self._trip.entry.seconds)
+        return await self._end(answer, ending)
+
+    async def _mend(self, source: Source | Decoded, first: bytes = b"") -> Answer:
+        trip = self._trip
+        mender = Mender(self._options())
+        trip.entry.report = mender.report
+        answer = await self._begin(is_rewritten=True)
+        is_over = False
+        chunk = first or await source.read()
+        while chunk:
+            if mended := mender.feed(chunk):
+                await self._write(answer, mended)
+            if not is_over and mender.is_over:
+                is_over = True
+                trip.patience.end_within(trip.config.timeouts.grace, Ending.OVER)
+            chunk = await source.read()
+        ending = source.ending or Ending.CUT
+        if tail := mender.close(ending, trip.entry.seconds):
+            await self._write(answer, tail)
+        return await self._end(answer, ending, is_told=mender.report.terminal is not None)
+
+    async def _end(self, answer: Answer, ending: Ending, *, is_told: bool = False) -> Answer:
+        """End the body cleanly where it is whole, or where the stream itself has told what became of it."""
+        entry = self._trip.entry
+        if ending is not Ending.COMPLETE:
+            side = "upstream" if ending in (Ending.CLOSED, Ending.CUT) else "respfix"
+            entry.ended_by = f"{side} ({ending})"
+        entry.is_failure = ending not in CLEAN
+        if ending in CLEAN or is_told:
+            await answer.write_eof()
+        else:
+            answer.break_off(self._trip.request, self._trip.config.timeouts.grace)
+        return answer
+
+    async def _switch(self) -> Answer:
+        """Become a tunnel."""
+        trip, request = self._trip, self._trip.request
+        there = self._upstream.connection.protocol if self._upstream.connection else None
+        if there is None or not is_websocket(request.method, request.headers):
+            raise Refusal(502, "upstream_invalid_answer", "the upstream switched protocols without being asked")
+        trip.patience.allow(0)
+        answer = await self._begin()
+        here = request.protocol
+        up = Lane(here, there, StreamWriter(there, asyncio.get_running_loop()).drain)
+        down = Lane(there, here, request.writer.drain)
+        there.set_parser(down, None)
+        here.set_parser(up)  # type: ignore[arg-type] # typed for aiohttp's WebSocketReader; two methods are used
+        try:
+            await trip.patience.wait(tunnel(up, down))
+        except PatienceLostError:
+            trip.entry.fail("respfix (shutdown)")
+        trip.entry.sent = down.bytes
+        answer.force_close()
+        return answer

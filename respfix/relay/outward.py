@@ -1,0 +1,117 @@
+"""The way to the upstream: what is let through, and how it is sent unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientResponseError, ConnectionTimeoutError
+from aiohttp.http import HttpVersion11
+from yarl import URL
+
+from respfix.relay.headers import is_plainly_framed, is_websocket, onward, unencodable
+from respfix.relay.patience import PatienceLostError
+from respfix.relay.refusal import Refusal
+from respfix.relay.trip import Trip
+from respfix.stream import Ending
+
+RETRY_SPAN = 2.0  # seconds over which connecting is tried again: what a restart of a small server takes
+
+
+class Outward:
+    """Takes one request to the upstream."""
+
+    __slots__ = ("_trip",)
+
+    def __init__(self, trip: Trip) -> None:
+        self._trip = trip
+
+    def check(self) -> None:
+        """Refuse what must not or cannot be relayed as it is."""
+        trip, request = self._trip, self._trip.request
+        if trip.is_last:
+            raise Refusal(503, "shutting_down", "shutting down; nothing was sent, try again")
+        if not trip.guard.admits(request.headers.get("Host")):
+            advice = "add the name to `hosts` in its configuration if it is yours"
+            raise Refusal(403, "host_not_allowed", f"this Host header is not a name that respfix has; {advice}")
+        if not request.raw_path.startswith("/") or request.method == "CONNECT":
+            raise Refusal(400, "bad_target", "this is not an open proxy; ask for a path such as /v1/responses")
+        if any("\ud800" <= char <= "\udfff" for char in request.raw_path):
+            raise Refusal(400, "bad_target", "the path holds bytes that are not UTF-8 and cannot be relayed unchanged")
+        if name := unencodable(request.headers):
+            raise Refusal(400, "bad_header", f"the header {name!a} is not UTF-8 and cannot be relayed unchanged")
+        if not is_plainly_framed(request.headers):
+            raise Refusal(501, "bad_framing", "only the transfer coding chunked is relayed")
+
+    async def send(self) -> ClientResponse:
+        """The upstream's answer, as far as its head."""
+        trip = self._trip
+        await self._invite_body()
+        trip.patience.allow(trip.config.timeouts.first_byte)
+        try:
+            return await trip.patience.wait(self._connect_and_send())
+        except PatienceLostError:
+            if trip.patience.ending is Ending.SHUTDOWN:
+                raise Refusal(503, "shutting_down", "shutting down before the upstream answered") from None
+            waited = f"within {trip.config.timeouts.first_byte:g} s (timeouts.first_byte)"
+            raise Refusal(504, "upstream_timeout", f"the upstream {trip.upstream} sent no answer {waited}") from None
+        except (ClientError, OSError) as error:
+            raise self._refusal(error) from None
+
+    async def _invite_body(self) -> None:
+        # Here and not upstream: aiohttp's client would wait for an upstream's 100 that may never come.
+        request = self._trip.request
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def _connect_and_send(self) -> ClientResponse:
+        retries = self._trip.config.connect_retries
+        for attempt in range(retries):
+            try:
+                return await self._once()
+            except ClientConnectorError as error:
+                # Nothing was sent, so it can be tried again; after everything else a POST may have arrived.
+                if isinstance(error, ssl.SSLError | ssl.CertificateError):
+                    raise
+            await asyncio.sleep(RETRY_SPAN * 2**attempt / (2**retries - 1))
+        return await self._once()
+
+    async def _once(self) -> ClientResponse:
+        trip, request, upstream = self._trip, self._trip.request, self._trip.upstream
+        # The whole target in the place of the path leaves it byte for byte as it is, `?`, `#` and all.
+        target = upstream.target(request.raw_path)
+        url = URL.build(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path=target, encoded=True)
+        asks_identity = trip.may_mend and trip.config.repair == "on"
+        headers = onward(
+            request.headers,
+            {*(() if trip.config.pass_host else ("host",)), *(("accept-encoding",) if asks_identity else ())},
+        )
+        if asks_identity:
+            headers["Accept-Encoding"] = "identity"
+        if is_websocket(request.method, request.headers):
+            headers["Connection"] = "Upgrade"
+            headers["Upgrade"] = request.headers["Upgrade"]
+        if upstream.authorization and "Authorization" not in headers:
+            headers["Authorization"] = upstream.authorization
+        body = request.content if request.body_exists else None
+        return await trip.session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
+
+    def _refusal(self, error: ClientError | OSError) -> Refusal:
+        upstream = self._trip.upstream
+        if self._trip.request.content.exception() is not None:
+            return Refusal(400, "bad_request_body", "the request's body broke off or is not framed as it says")
+        if isinstance(error, ssl.SSLError | ssl.CertificateError):
+            message = f"no TLS connection to the upstream {upstream}; check its certificate and that it speaks TLS"
+            return Refusal(502, "upstream_unreachable", message)
+        if isinstance(error, ClientConnectorError):
+            reason = error.os_error.strerror or "its name cannot be resolved"
+            message = f"cannot connect to the upstream {upstream} ({reason}); check that it runs, and --upstream"
+            return Refusal(502, "upstream_unreachable", message)
+        if isinstance(error, ConnectionTimeoutError):
+            waited = f"within {self._trip.config.timeouts.connect:g} s (timeouts.connect)"
+            return Refusal(504, "upstream_timeout", f"the upstream {upstream} accepted no connection {waited}")
+        if isinstance(error, ClientResponseError):
+            message = f"the upstream {upstream} answered with something that is not HTTP; check --upstream"
+            return Refusal(502, "upstream_invalid_answer", message)
+        message = f"the upstream {upstream} closed the connection without an answer; its own log may say why"
+        return Refusal(502, "upstream_disconnected", message)

@@ -1,0 +1,124 @@
+"""The upstream's body, read: bytes as they come, and at the end how it ended.
+
+Reading is the only place where an error can be the upstream's; from here on it is an `Ending`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiohttp import ClientError, ClientOSError, ClientResponse
+
+from respfix.relay.codings import Decoder, DecodingError
+from respfix.relay.patience import Patience, PatienceLostError
+from respfix.relay.sniff import Sniffer
+from respfix.stream import Ending, Mender
+
+
+class Source:
+    """The upstream's body: bytes as they come, then nothing, and how it ended."""
+
+    __slots__ = ("_content", "_is_proven", "_patience", "_protocol", "ending", "kept")
+
+    def __init__(self, upstream: ClientResponse, patience: Patience) -> None:
+        self.ending: Ending | None = None
+        self.kept: list[bytes] | None = None  # collects what is read, while it is a list
+        self._patience = patience
+        self._content = upstream.content
+        self._protocol = upstream.connection.protocol if upstream.connection else None
+        has_body = upstream.method != "HEAD" and upstream.status not in (204, 304)
+        framed = "Content-Length" in upstream.headers or "Transfer-Encoding" in upstream.headers
+        self._is_proven = framed or not has_body
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" when there are no more, and then `ending` is set."""
+        if self.ending is not None:
+            return b""
+        try:
+            chunk = await self._patience.wait(self._content.readany())
+            if not chunk:
+                self.ending = self._how_it_ended()
+        except PatienceLostError:
+            self.ending = self._patience.ending
+            chunk = self._content.read_nowait()
+        except (ClientError, OSError):
+            self.ending = Ending.CUT
+            chunk = self._remainder()
+        if self.kept is not None and chunk:
+            self.kept.append(chunk)
+        return chunk
+
+    def _how_it_ended(self) -> Ending:
+        if self._is_proven:
+            return Ending.COMPLETE
+        # Without framing aiohttp takes a reset for the end; its protocol object knows better.
+        error = self._protocol.exception() if self._protocol else None
+        return Ending.CUT if isinstance(error, ClientOSError) else Ending.CLOSED
+
+    def _remainder(self) -> bytes:
+        # Bytes that came in the same turn of the loop as the error wait behind it, and readers give out errors first.
+        self._content._exception = None  # noqa: SLF001 (aiohttp has no other way to them)
+        return self._content.read_nowait()
+
+
+class Decoded:
+    """A source whose bytes are decoded on the way."""
+
+    __slots__ = ("_decoder", "_pieces", "_source", "ending")
+
+    def __init__(self, source: Source, decoder: Decoder) -> None:
+        self.ending: Ending | None = None
+        self._source = source
+        self._decoder = decoder
+        self._pieces: Iterator[bytes] = iter(())
+
+    async def read(self) -> bytes:
+        """As `Source.read`; a body that cannot be decoded is cut there."""
+        try:
+            while self.ending is None:
+                if piece := next(self._pieces, b""):
+                    return piece
+                if chunk := await self._source.read():
+                    self._pieces = self._decoder.feed(chunk)
+                    continue
+                self.ending = self._source.ending
+                if self.ending in (Ending.COMPLETE, Ending.CLOSED):
+                    self._decoder.close()
+        except DecodingError:
+            self.ending = Ending.CUT
+        return b""
+
+
+class Tap:
+    """Shows an observer what passes, decoded, once it is known to be a stream."""
+
+    __slots__ = ("_decoder", "_observer", "_seen", "_sniffer")
+
+    def __init__(self, observer: Mender, decoder: Decoder | None, *, is_stream: bool) -> None:
+        self._observer = observer
+        self._decoder = decoder
+        self._sniffer = Sniffer()
+        self._sniffer.is_stream = is_stream or None
+        self._seen = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at bytes that have just passed."""
+        if self._sniffer.is_stream is False:
+            return
+        try:
+            for piece in self._decoder.feed(chunk) if self._decoder else (chunk,):
+                self._look(piece)
+        except DecodingError:
+            self._sniffer.is_stream = False
+
+    def _look(self, piece: bytes) -> None:
+        if self._sniffer.is_stream is None:
+            self._seen += piece
+            if not self._sniffer.feed(piece):
+                return
+            piece, self._seen = self._seen, b""
+        self._observer.feed(piece)
+
+    def close(self, ending: Ending, seconds: float) -> None:
+        """The body has ended."""
+        self._observer.close(ending, seconds)
