@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from respfix import __version__
-from respfix.config import SETTINGS, ConfigError, Given, build, nearest
+from respfix.config import SETTINGS, Config, ConfigError, Given, build, nearest
 from respfix.sources import DEFAULT_FILE, gather, render
 from respfix.stream import Ending, Mender, Options, Report
 
@@ -27,13 +27,13 @@ CHUNK = 2**16  # what one read of a pipe gives at most on Linux
 
 SERVE_FLAGS = {
     # setting: (flag, placeholder, help); what is not here is set in the file or the environment
-    "upstream": ("--upstream", "URL", "the server whose streams are repaired (default: http://127.0.0.1:8080)"),
-    "listen": ("--listen", "HOST:PORT", "where clients connect (default: 127.0.0.1:8081)"),
-    "repair": ("--repair", "MODE", "on, observe (count defects, change nothing) or off (default: on)"),
-    "dialect": ("--dialect", "NAME", "auto, default or codex: whose habits to respect (default: auto)"),
-    "disable": ("--disable", "DEFECT", "leave this defect alone; may be repeated"),
-    "enable": ("--enable", "DEFECT", "repair this defect, which is off by default; may be repeated"),
-    "hosts": ("--allow-host", "NAME", "a name that clients may call respfix by; may be repeated"),
+    "upstream": ("--upstream", "URL", "the server whose streams are repaired"),
+    "listen": ("--listen", "HOST:PORT", "where clients connect"),
+    "repair": ("--repair", "MODE", "on, observe (count defects, change nothing) or off"),
+    "dialect": ("--dialect", "NAME", "auto, default or codex: whose habits to respect"),
+    "disable": ("--disable", "DEFECT", "leave this defect alone"),
+    "enable": ("--enable", "DEFECT", "repair this defect, which is off by default"),
+    "hosts": ("--allow-host", "NAME", "a name that clients may call respfix by"),
 }
 
 
@@ -114,8 +114,10 @@ def _serve_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--check-config", action="store_true", help="print the effective configuration and who set it, and leave"
     )
     for setting, (flag, placeholder, text) in SERVE_FLAGS.items():
-        action = "append" if SETTINGS[setting].is_list else "store"
-        parser.add_argument(flag, dest=setting, action=action, metavar=placeholder, help=text)
+        repeated = SETTINGS[setting].is_list
+        ending = "; may be repeated" if repeated else f" (default: {getattr(Config(), setting)})"
+        action = "append" if repeated else "store"
+        parser.add_argument(flag, dest=setting, action=action, metavar=placeholder, help=text + ending)
     parser.set_defaults(command=_serve)
 
 
@@ -130,6 +132,13 @@ def _serve(args: argparse.Namespace) -> int:
     if args.check_config:
         print(render(config, given), end="")
         return 0
+
+    if not config.listen.is_loopback:
+        print(
+            f"respfix: warning: whoever reaches {config.listen} can use the upstream; listen on 127.0.0.1 if only this "
+            "machine should",
+            file=sys.stderr,
+        )
 
     from respfix import app
 
@@ -147,12 +156,16 @@ def _repair_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         description="Read an event stream and write the stream that OpenAI would have sent; what was repaired is\n"
         "said on stderr.",
         epilog="example:\n  respfix repair < broken.sse > repaired.sse\n"
-        "  curl -sN …/v1/responses -d @request.json | respfix repair",
+        "  curl -sN http://127.0.0.1:8080/v1/responses -d @request.json | respfix repair",
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the stream (default: standard input)")
     parser.add_argument("--dialect", choices=["default", "codex"], default="default", help="whose habits to respect")
-    parser.add_argument("--disable", action="append", default=[], metavar="DEFECT", help=SERVE_FLAGS["disable"][2])
-    parser.add_argument("--enable", action="append", default=[], metavar="DEFECT", help=SERVE_FLAGS["enable"][2])
+    parser.add_argument(
+        "--disable", action="append", default=[], metavar="DEFECT", help="leave this defect alone; may be repeated"
+    )
+    parser.add_argument(
+        "--enable", action="append", default=[], metavar="DEFECT", help="repair this defect too; may be repeated"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing about what was repaired")
     parser.set_defaults(command=_repair)
 

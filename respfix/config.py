@@ -91,6 +91,11 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can connect."""
+        return bool(re.fullmatch(r"localhost|127(\.\d+){3}|::1", self.host))
+
     @classmethod
     def parse(cls, text: str) -> Address:
         """`host:port` with IPv6 in brackets; the host must be said, because "everywhere" must be meant."""

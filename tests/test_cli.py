@@ -124,9 +124,13 @@ def test_flags_alone_mean_serve(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'upstream: "http://h:1"  # --upstream\n' in capsys.readouterr().out
 
 
-def test_every_flag_of_serve_is_a_setting() -> None:
+def test_every_flag_of_serve_is_a_setting_and_says_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     """A flag that sets nothing would be accepted and forgotten."""
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+
     assert SERVE_FLAGS.keys() <= SETTINGS.keys()
+    assert "(default: 127.0.0.1:8081)" in capsys.readouterr().out
 
 
 def test_a_busy_port_is_one_line_and_exit_code_1() -> None:
@@ -140,6 +144,15 @@ def test_a_busy_port_is_one_line_and_exit_code_1() -> None:
     assert last.startswith("respfix: error: ")
     assert address in last
     assert b"Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("host", "is_warned"), [("127.0.0.2", False), ("0.0.0.0", True)])
+def test_listening_beyond_this_machine_is_warned_about(host: str, is_warned: bool) -> None:  # noqa: FBT001
+    """There is no password to ask for, so an open address is said before anything else."""
+    with socket.create_server((host, 0)) as taken:
+        result = run("serve", "--listen", f"{host}:{taken.getsockname()[1]}")
+
+    assert is_warned == result.stderr.startswith(b"respfix: warning: whoever reaches 0.0.0.0:")
 
 
 def test_repair_writes_a_healthy_stream_as_it_came(shared: Path) -> None:

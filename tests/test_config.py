@@ -218,6 +218,7 @@ def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int) -> Non
 
     assert Address(host, port) == address
     assert text.lower() == str(address)
+    assert (host in {"127.0.0.1", "::1", "localhost"}) == address.is_loopback
 
 
 @pytest.mark.parametrize(
