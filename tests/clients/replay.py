@@ -71,6 +71,7 @@ class Answer(BaseHTTPRequestHandler):
     """One request: read it whole, find the recording, send it in chunks."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # the last chunk is a write of its own, and would wait 40 ms for an acknowledgement
     upstream: Upstream  # set on the subclass that `serving` makes
 
     def do_POST(self) -> None:
