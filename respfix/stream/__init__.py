@@ -1,63 +1,24 @@
 """Bytes in, bytes out: the journey of a chunk.
 
-    bytes -> frames -> events -> repair -> frames -> bytes
+    bytes -> frames -> events -> quirks -> repair -> door -> frames -> bytes
 
-This is the whole interface of the package; `respfix.relay` needs nothing else.
+`frames` cuts, `event` reads, `quirks` sets misnamed and foreign events right, `repair` and `terminal` open and close what
+upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves. This file is the whole interface of
+the package; the shell needs nothing else. It is pure: no clock, no randomness, no I/O, so the same bytes give the same
+bytes, whatever reads they come in.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from enum import StrEnum
+from respfix.stream.contract import Ending, Limits, Options, Report
+from respfix.stream.defects import BoundExceededError, Triage
+from respfix.stream.event import COMMENT, DONE, Event, read
+from respfix.stream.frames import Frame, Framer, FrameTooLargeError, Style
+from respfix.stream.grammar import KEEPALIVE
+from respfix.stream.quirks import QUIRKS, looks_right
+from respfix.stream.terminal import Terminal
 
-
-class Ending(StrEnum):
-    """How the upstream's body ended; the relay knows, the stream cannot."""
-
-    COMPLETE = "complete"  # the last chunk or the whole Content-Length arrived: the framing proves it
-    CLOSED = "closed"  # the connection was closed where only closing marks the end (HTTP/1.0 style)
-    CUT = "cut"  # the connection broke, or the chunking did
-    IDLE = "idle"  # respfix gave up waiting for the next byte
-    SHUTDOWN = "shutdown"  # respfix itself is stopping
-    OVER = "over"  # the relay ended it after `Mender.is_over` had been true for the grace time
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds; beyond one of them the repair stops and the bytes flow on."""
-
-    frame_bytes: int = 32 * 2**20
-    text_bytes: int = 64 * 2**20
-    items: int = 1024
-    held_frames: int = 4096
-    held_bytes: int = 16 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Everything the repair needs to be told; it reads no clock and draws no random number."""
-
-    seed: str = "respfix"  # where a made-up response id comes from; unique for each request
-    now: int = 0  # unix seconds; `created_at` where the upstream sends none
-    dialect: str = "default"  # a row of dialects.py: "default" or "codex"
-    off: frozenset[str] = frozenset()  # defects left alone, by slug
-    on: frozenset[str] = frozenset()  # defects repaired although they are off by default, by slug
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(slots=True)
-class Report:
-    """What was seen and done so far."""
-
-    defects: Counter[str] = field(default_factory=Counter)  # slug -> how often it was repaired
-    events_in: int = 0
-    events_out: int = 0
-    inserted: int = 0
-    rewritten: int = 0
-    dropped: int = 0
-    terminal: str | None = None  # the terminal event that left, e.g. "response.completed"
-    stopped: str | None = None  # why the repair stopped (a bound's slug, or "internal-fault"), if it did
+__all__ = ["Ending", "Limits", "Mender", "Observer", "Options", "Report"]
 
 
 class Mender:
@@ -66,20 +27,125 @@ class Mender:
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
         self.report = Report()
+        self._triage = Triage(self.options, self.report)
+        self._framer = Framer(self.options.limits.frame_bytes, self.options.off)
+        self._repair = Terminal(self.options, self._triage)
+        self._style: Style | None = None
 
     @property
     def is_over(self) -> bool:
         """A terminal or an error has been seen: the body should end within the grace time."""
-        return False
+        return self.report.stopped is None and (self._repair.ended is not None or self._repair.error is not None)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they came; give back the bytes that should have come (perhaps none)."""
-        return chunk
+        if self.report.stopped is not None:
+            return chunk
+        try:
+            frames = self._framer.feed(chunk)
+        except FrameTooLargeError as error:
+            return self._stop("frame-too-large") + error.rest
+        return self._mend(frames)
 
     def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
         """The body has ended like this, after so many seconds; give back what is still owed."""
-        return b""
+        if self.report.stopped is not None:
+            return b""
+        rest = self._mend(self._framer.close())
+        if self.report.stopped is not None:
+            return rest
+        return rest + self._write(self._repair.close(ending, seconds))
+
+    def keepalive(self) -> bytes:
+        """Give bytes that show the client a living stream; none in the middle of a frame, or after the end."""
+        if not self._framer.is_between_frames or self.report.stopped is not None or self._repair.ended is not None:
+            return b""
+        return self._written(self._repair.keepalive())
+
+    def _mend(self, frames: list[Frame]) -> bytes:
+        """Mend whole frames; whatever goes wrong in here, no byte is lost and the stream goes on."""
+        out: list[bytes] = []
+        for place, frame in enumerate(frames):
+            try:
+                out.append(self._mended(frame))
+            except BoundExceededError as error:
+                stopped = str(error)
+            except Exception:  # noqa: BLE001 (a fault of the repair stops the repair, never the stream)
+                stopped = "internal-fault"
+            else:
+                continue
+            out.append(self._stop(stopped))
+            out += [later.raw for later in frames[place:]]
+            break
+        return b"".join(out)
+
+    def _mended(self, frame: Frame) -> bytes:
+        """Read one frame and give what leaves for it."""
+        for fault in frame.faults:
+            self._triage.mend(fault)
+        if frame.data is None or not frame.data.strip():
+            is_hollow = frame.fields and self._triage.mend("block-without-data")
+            return self._written(Event.comment("-")) if is_hollow else frame.raw
+        event = read(frame.data, frame)
+        if event is None:
+            return frame.raw
+        self._style = self._style or Style.of(frame)
+        self.report.events_in += event.type != DONE
+        mended = event if looks_right(event) else self._without_quirks(event)
+        return b"" if mended is None else self._write(self._repair.take(mended))
+
+    def _without_quirks(self, event: Event) -> Event | None:
+        """Give the event that was meant."""
+        meant: Event | None = event
+        for quirk in QUIRKS:
+            if meant is not None and quirk.sees(meant, self._repair.dialect) and self._triage.mend(quirk.slug):
+                meant = quirk.remedy(meant)
+                if meant is None or meant.type == COMMENT:
+                    self._repair.door.reorders()
+                    self.report.dropped += 1
+                    return None if meant is None else self._repair.keepalive_for(meant)
+        return meant
+
+    def _write(self, events: list[Event]) -> bytes:
+        return b"".join(map(self._written, events))
+
+    def _written(self, event: Event) -> bytes:
+        """Give an event as bytes: the very frame it came in, that frame with other data, or a new one."""
+        style = self._style or Style()
+        if event.type == COMMENT:
+            return style.comment(event.text)
+        self.report.events_out += event.type not in (DONE, KEEPALIVE)
+        if event.frame is None:
+            return style.frame(event.type, event.data())
+        return event.frame.raw if event.is_as_it_came else event.frame.carrying(event.type, event.data())
+
+    def _stop(self, why: str) -> bytes:
+        """Repair no more: let go what was held, and be a pipe from here on."""
+        self.report.stopped = why
+        self._repair.door.flush()
+        return self._write(self._repair.door.take())
 
 
 class Observer(Mender):
     """Counts what it would repair and changes nothing (`repair: observe`)."""
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is ended by somebody who only looks."""
+        return False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Look at the bytes and give them back."""
+        super().feed(chunk)
+        return chunk
+
+    def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
+        """Count what is missing at the end and add nothing."""
+        terminal = self.report.terminal
+        super().close(ending, seconds)
+        self.report.terminal = terminal
+        return b""
+
+    def keepalive(self) -> bytes:
+        """Say nothing."""
+        return b""

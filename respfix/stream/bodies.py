@@ -1,0 +1,268 @@
+"""What a whole response, item, part or usage object looks like: completes the bodies that lack something.
+
+Every function gives the very object it was given when nothing was wrong with it, and a changed copy otherwise; no body
+is ever changed in place. What is filled in is structure and neutral defaults, never content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from respfix.stream.event import REMOVED, Body
+from respfix.stream.grammar import (
+    KINDS,
+    RESPONSE_ALSO,
+    RESPONSE_WANTS,
+    TELLING_KEYS,
+    USAGE,
+    Array,
+    Kind,
+    Leaf,
+    leaf_of,
+)
+from respfix.stream.splice import dump, same
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from respfix.stream.defects import Triage
+    from respfix.stream.dialects import Dialect
+    from respfix.stream.ledger import Item, Part
+
+
+def altered(body: Body, changes: Mapping[str, Any]) -> Body:
+    """Give the body with changes, or the very body where they change nothing."""
+    real = {key: value for key, value in changes.items() if key not in body or not same(body[key], value)}
+    if not any(value is not REMOVED or key in body for key, value in real.items()):
+        return body
+    return {key: value for key, value in {**body, **real}.items() if value is not REMOVED}
+
+
+def type_of_item(body: Body) -> str:
+    """Give an item's type; where it is absent, by the keys that only one kind of item has."""
+    stated = body.get("type")
+    if stated not in KINDS and body.get("role") == "assistant" and isinstance(body.get("content"), list):
+        return "message"
+    if isinstance(stated, str) and stated:
+        return stated
+    return next((kind for key, kind in TELLING_KEYS if key in body), "message")
+
+
+def whole_number(value: object) -> int | None:
+    """Read an index or a count that may have come as text or as a float; anything else is unknown."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else None  # noqa: PLR2004 (64 bits have 19 digits)
+
+
+def text_of(value: object) -> str | None:
+    """Read a text that may have come as a part object, as a list of them or as a number; None is no text at all."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return text_of(next((value[key] for key in ("text", "content", "value") if key in value), None))
+    if isinstance(value, list) and value:
+        pieces = [text_of(piece) for piece in value]
+        return None if None in pieces else "".join(piece for piece in pieces if piece)
+    return None
+
+
+def value_of(leaf: Leaf, value: object) -> str | None:
+    """Read the whole value of a leaf; a call's arguments may have come as the object they are the text of."""
+    if isinstance(value, str) or value is None:
+        return value
+    if leaf.array is None:
+        return dump(value)
+    return text_of(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """Completes bodies, as far as the switches allow it."""
+
+    triage: Triage
+    dialect: Dialect
+
+    def filled(self, body: Body, wants: Mapping[str, Any], also: Mapping[str, Any], slug: str) -> Body:
+        """Give the body with the keys that clients need, and in a stream under repair with all the others."""
+        missing = {key: value for key, value in wants.items() if body.get(key) is None}
+        if missing and not self.triage.mend(slug):
+            missing = {}
+        neutral = {key: value for key, value in also.items() if key not in body}
+        if neutral and self.triage.mend("neutral-keys"):
+            missing.update(neutral)
+        return altered(body, missing)
+
+    def part(self, leaf: Leaf, body: Body) -> Body:
+        """Give a part with its type and its keys."""
+        if not leaf.value:
+            return body
+        if body.get("type") != leaf.name and self.triage.mend("wrong-part-type"):
+            body = altered(body, {"type": leaf.name})
+        value = body.get(leaf.value)
+        if value is not None and not isinstance(value, str) and self.triage.mend("wrong-kind"):
+            body = altered(body, {leaf.value: text_of(value) or ""})
+        return self.filled(body, leaf.wants, leaf.also, "missing-part-keys")
+
+    def parts(self, kind: Kind, array: Array, value: object) -> list[tuple[Leaf, Body]]:
+        """Read an array of parts, which may have come as one text or as a list of texts."""
+        if isinstance(value, str):
+            value = [value] if value else []
+        if isinstance(value, dict):
+            value = [value]
+        found: list[tuple[Leaf, Body]] = []
+        for entry in value if isinstance(value, list) else ():
+            usual = leaf_of(kind.type, array, None)
+            if isinstance(entry, str) and usual:
+                found.append((usual, {"type": usual.name, usual.value: entry}))
+            elif isinstance(entry, dict):
+                found.append((self.leaf(kind, array, entry), entry))
+        return found
+
+    @staticmethod
+    def leaf(kind: Kind, array: Array, part: Body) -> Leaf:
+        """Give a part's row; a part of a type without a row is bracketed and otherwise passes."""
+        stated = part.get("type")
+        return leaf_of(kind.type, array, stated) or Leaf(str(stated), kind.type, "", "", "", array)
+
+    def announced(self, item: Item, body: Body) -> Body:
+        """Give an item as it should be announced: complete, and silent."""
+        body = self._named(item, body)
+        changes: Body = {}
+        for array in item.kind.arrays:
+            if body.get(array.key) and self.triage.mend("filled-snapshot"):
+                changes[array.key] = []
+        if item.own and body.get(item.own.leaf.value) and self.triage.mend("filled-snapshot"):
+            changes[item.own.leaf.value] = ""
+        return self._completed(item, altered(body, changes), "in_progress")
+
+    def done(self, item: Item, body: Body, status: str) -> Body:
+        """Give an item as its done event should carry it: complete, with all that was said."""
+        body = self._named(item, body)
+        changes: Body = {}
+        for array in item.kind.arrays:
+            if (came := body.get(array.key)) or item.parts(array):
+                changes[array.key] = self._spoken(item, array, came)
+        if item.own:
+            changes[item.own.leaf.value] = self._own(item.own, body.get(item.own.leaf.value))
+        return self._completed(item, altered(body, changes), status)
+
+    def _spoken(self, item: Item, array: Array, came: object) -> object:
+        """Give an array of parts, filled from what was said where it is empty."""
+        entries = [body for _, body in self.parts(item.kind, array, came)]
+        spoken = item.parts(array)
+        whole = [
+            self.spoken_part(part, entries[place] if place < len(entries) else None)
+            for place, part in enumerate(spoken)
+        ]
+        whole += entries[len(spoken) :]
+        unchanged = isinstance(came, list) and len(came) == len(whole) and all(map(same, came, whole))
+        if unchanged or not self.triage.mend("incomplete-item"):
+            return came
+        return whole
+
+    def spoken_part(self, part: Part, came: Body | None) -> Body:
+        """Give a part as its done event and everything after should carry it."""
+        leaf = part.leaf
+        if not leaf.value:
+            return came or part.body or {"type": leaf.name}
+        body = came if came is not None else altered(part.body or {"type": leaf.name}, {leaf.value: part.value})
+        changes: Body = {}
+        value = value_of(leaf, body.get(leaf.value))
+        if not value and part.value:
+            changes[leaf.value] = part.value
+        if part.annotations and not body.get("annotations"):
+            changes["annotations"] = list(part.annotations)
+        if changes and (came is None or self.triage.mend("empty-part")):
+            body = altered(body, changes)
+        return self.part(leaf, body)
+
+    def _own(self, own: Part, came: object) -> object:
+        """Give the value that is the item's own."""
+        leaf, value = own.leaf, value_of(own.leaf, came)
+        if not value or (leaf.is_json and value != own.value and value == own.value * 2):
+            slug = "doubled-arguments" if value else "incomplete-item"
+            return own.value if came != own.value and self.triage.mend(slug) else came
+        return value if isinstance(came, str) or self.triage.mend("wrong-kind") else came
+
+    def _named(self, item: Item, body: Body) -> Body:
+        """Give the item its type, its one id, and the names that a call was announced with."""
+        changes: Body = {}
+        if body.get("type") != item.kind.type and self.triage.mend("item-without-type"):
+            changes["type"] = item.kind.type
+        came = body.get("id")
+        if came != item.id and self.triage.mend("item-without-id" if came is None else "changed-item-id"):
+            changes["id"] = item.id
+            if came is not None and body.get("encrypted_content"):
+                # A ciphertext is bound to the id it came with: the pair is refused with 400 otherwise (GitHub Copilot).
+                changes["encrypted_content"] = item.final.get("encrypted_content") if item.final else None
+        for key, value in (("call_id", item.call_id), ("name", item.name)):
+            if key in item.kind.needs and value and not body.get(key) and self.triage.mend("call-without-name"):
+                changes[key] = value
+        return altered(body, changes)
+
+    def _completed(self, item: Item, body: Body, status: str) -> Body:
+        kind = item.kind
+        wants: Body = dict(kind.wants)
+        if kind.status_is_wanted:
+            wants["status"] = status
+        also = {key: status if key == "status" else value for key, value in kind.also.items()}
+        body = self.filled(body, wants, also, "missing-item-keys")
+        if kind.type == "message" and body.get("role") != "assistant" and self.triage.mend("wrong-role"):
+            body = altered(body, {"role": "assistant"})
+        phases, phase = self.dialect.phases, body.get("phase")
+        if phases is not None and phase is not None and phase not in phases and self.triage.mend("codex-phase"):
+            body = altered(body, {"phase": REMOVED})
+        return body
+
+    def response(
+        self, body: Body, first: Body | None, made: Body, status: str, changed_id: str = "changed-response-id"
+    ) -> Body:
+        """Give a response object its keys, and the one id and time that the response was announced with."""
+        identity = first or made
+        changes: Body = {}
+        came = body.get("id")
+        if not isinstance(came, str) or not came or (first is not None and came != first["id"]):
+            slug = "response-without-id" if not came else "wrong-kind" if not isinstance(came, str) else changed_id
+            if self.triage.mend(slug):
+                changes["id"] = str(came) if isinstance(came, int) and first is None else identity["id"]
+        created, due = body.get("created_at"), identity["created_at"]
+        if not isinstance(created, int | float) or (first is not None and created != due):
+            read = whole_number(created) if first is None and created is not None else None
+            if self.triage.mend("missing-created-at" if created is None else "changed-created-at"):
+                changes["created_at"] = read if read is not None else due
+        wants = {**RESPONSE_WANTS, "status": status, **({"model": identity["model"]} if identity.get("model") else {})}
+        return self.filled(altered(body, changes), wants, RESPONSE_ALSO, "missing-response-keys")
+
+    def usage(self, usage: object) -> object:
+        """Give a usage object in the Responses API's words, whole; without one, zeros.
+
+        Zeros rather than null: the opencode CLI (1.18.33) repeats the request about a hundred times in 14 seconds when
+        a turn ends without usage, and no measured client is worse for them.
+        """
+        if not isinstance(usage, dict) or not usage:
+            if not self.triage.mend("missing-usage"):
+                return usage
+            usage = {}
+        changes: Body = {}
+        for tokens, chat_tokens, details, chat_details, detail in USAGE:
+            if tokens not in usage and chat_tokens in usage:
+                changes |= {tokens: usage[chat_tokens], chat_tokens: REMOVED}
+            if details not in usage and chat_details in usage:
+                changes |= {details: usage[chat_details], chat_details: REMOVED}
+            count = changes.get(tokens, usage.get(tokens))
+            changes[tokens] = whole_number(count) or 0 if type(count) is not int else count
+            given = changes.get(details, usage.get(details))
+            if isinstance(given, dict) and type(given.get(detail)) is not int:
+                changes[details] = {**given, detail: whole_number(given.get(detail)) or 0}
+            elif given is None and self.triage.is_dirty and details not in usage:
+                changes[details] = {detail: 0}
+        if type(total := usage.get("total_tokens")) is not int:
+            changes["total_tokens"] = whole_number(total) or changes["input_tokens"] + changes["output_tokens"]
+        whole = altered(usage, changes)
+        return whole if whole is usage or self.triage.mend("incomplete-usage") else usage

@@ -1,0 +1,44 @@
+"""What one family of clients needs that others do not: a row each.
+
+A dialect never changes what a stream says, only the order in which open items may speak and which frames beside the
+protocol are let through. Adding one is adding a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The needs of one family of clients."""
+
+    name: str
+    speakers: frozenset[str] = frozenset()  # item types that nobody may interrupt, from first word to done
+    faders: frozenset[str] = frozenset()  # item types that fall silent once interrupted: their done says it all
+    phases: frozenset[str] | None = None  # the values of a message's `phase` it can read
+    vendor_frames: bool = False  # it acts on codex.* and responsesapi.* frames
+    data_keepalive: bool = False  # comments do not reset its idle timer; a keepalive event does
+    tail_before_item_done: bool = False  # it shows deltas only, so a late tail must come as one
+
+
+DEFAULT = Dialect("default")
+
+# Codex has one active slot: every `added` takes it and every `done` of any item empties it, so text deltas after
+# another item's done are lost ("OutputTextDelta without active item", measured with 0.135.0 and 0.169.0).
+CODEX = Dialect(
+    "codex",
+    speakers=frozenset({"message"}),
+    faders=frozenset({"reasoning"}),
+    phases=frozenset({"commentary", "final_answer", "partial_answer"}),
+    vendor_frames=True,
+    data_keepalive=True,
+    tail_before_item_done=True,
+)
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (DEFAULT, CODEX)})

@@ -1,0 +1,170 @@
+"""The door: in which order events leave, and under which numbers.
+
+Everything that leaves passes here, one draft at a time. Where the client can hear only one item at a time (see
+dialects.py), the door lets a message finish before anybody else speaks. Only then does a draft get its `output_index`
+(the order of announcement) and its `sequence_number`, so held events are numbered as they leave. Numbers are left alone
+while nothing was inserted, removed or reordered; from then on they are dense.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from respfix.stream.event import COMMENT, DONE, Event
+from respfix.stream.grammar import ITEM_ADDED, ITEM_DONE, KEEPALIVE, PLACES, PREFIX, Role
+from respfix.stream.splice import same
+
+if TYPE_CHECKING:
+    from respfix.stream.defects import Triage
+    from respfix.stream.dialects import Dialect
+    from respfix.stream.ledger import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event on its way out: what is to be changed in it, and the item it speaks for."""
+
+    event: Event
+    changes: dict[str, Any]
+    item: Item | None = None
+
+
+@dataclass(slots=True)
+class Door:
+    """Orders and numbers what leaves."""
+
+    dialect: Dialect
+    triage: Triage
+    _out: list[Event] = field(default_factory=list)
+    _next_index: int = 0
+    _last_number: int = -1
+    _renumbers: bool = False
+    _speaker: Item | None = None  # the message that is being said
+    _parked: dict[int, list[Draft]] = field(default_factory=dict)  # messages that have not said a word yet, by id()
+    _held: list[Draft] = field(default_factory=list)  # what others wanted to say meanwhile
+    _open: dict[int, Item] = field(default_factory=dict)  # items whose added has left and whose done has not
+    _faded: set[int] = field(default_factory=set)
+
+    def take(self) -> list[Event]:
+        """Give what has left since the last time."""
+        out, self._out = self._out, []
+        return out
+
+    def send(self, draft: Draft) -> None:
+        """Let a draft leave as soon as it may."""
+        if not self.dialect.speakers or draft.item is None:
+            self._leave(draft)
+        elif self._speaker is not None and draft.item is not self._speaker and self.triage.mend("codex-overlap"):
+            self.triage.hold(draft.event)
+            self._held.append(draft)
+            self._renumbers = True
+        elif draft.item.kind.type in self.dialect.speakers:
+            self._speak(draft, draft.item)
+        elif not self._has_faded(draft) or not self.drop(draft.event, "codex-overlap"):
+            self._leave(draft)
+
+    def drop(self, event: Event, slug: str) -> bool:
+        """Let an event go no further, unless its defect is switched off; then say False."""
+        if not self.triage.mend(slug):
+            return False
+        self.triage.report.dropped += 1
+        self._renumbers = True
+        return True
+
+    def reorders(self) -> None:
+        """An event will leave later than it came, so the numbers that came are of no use any more."""
+        self._renumbers = True
+
+    def flush(self) -> None:
+        """Let everything leave that still waits for somebody to finish, in the order it came."""
+        parked, held = self._parked, self._held
+        self._parked, self._held, self._speaker = {}, [], None
+        for drafts in (*parked.values(), held):
+            for draft in drafts:
+                self._leave(draft)
+
+    def _has_faded(self, draft: Draft) -> bool:
+        """Was this item interrupted? Then the client hears nothing of it but its done, which carries the whole."""
+        return id(draft.item) in self._faded and draft.event.type != ITEM_DONE
+
+    def _speak(self, draft: Draft, item: Item) -> None:
+        """A message is announced when it says its first word, and from then on has the floor until it is done."""
+        parked = self._parked.get(id(item))
+        place = PLACES.get(draft.event.type)
+        if draft.event.type == ITEM_ADDED:
+            self._parked[id(item)] = [draft]
+            return
+        if parked is not None and (place is None or place.role is Role.OPEN):
+            parked.append(draft)
+            return
+        if parked is not None:
+            self._speaker = item
+            self._faded.update(key for key, other in self._open.items() if other.kind.type in self.dialect.faders)
+            for earlier in self._parked.pop(id(item)):
+                self._leave(earlier)
+        self._leave(draft)
+        if draft.event.type == ITEM_DONE:
+            self._speaker = None
+            held, self._held = self._held, []
+            for later in held:
+                self.triage.release(later.event)
+                self.send(later)
+
+    def _leave(self, draft: Draft) -> None:
+        """Number a draft and let it go."""
+        event, changes = draft.event, dict(draft.changes)
+        if draft.item is not None:
+            self._place(draft, draft.item, changes)
+        if event.type not in (COMMENT, DONE) and _is_numbered(event):
+            self._number(draft, changes)
+        if draft.event.is_made and event.type != COMMENT:
+            self._out.append(Event.made(event.type, **{**event.body, **changes, "type": event.type}))
+            self.triage.report.inserted += 1
+        elif changes:
+            self._out.append(event.changed(changes))
+            self.triage.report.rewritten += 1
+        else:
+            self._out.append(event)
+
+    def _place(self, draft: Draft, item: Item, changes: dict[str, Any]) -> None:
+        """Give the event its item's index; an item gets its own when its added leaves."""
+        event = draft.event
+        if event.type == ITEM_ADDED and item.index is None:
+            item.index = self._next_index
+            self._next_index += 1
+            self._open[id(item)] = item
+        elif event.type == ITEM_DONE:
+            self._open.pop(id(item), None)
+            self._faded.discard(id(item))
+        came = event.body.get("output_index")
+        if item.index is None or same(came, item.index):
+            return
+        if draft.event.is_made or self.triage.mend("missing-output-index" if came is None else "wrong-output-index"):
+            changes["output_index"] = item.index
+
+    def _number(self, draft: Draft, changes: dict[str, Any]) -> None:
+        """Keep the numbers rising, and dense once anything was inserted or removed."""
+        came = draft.event.body.get("sequence_number")
+        number = came if type(came) is int else None
+        due = self._last_number + 1
+        if draft.event.is_made:
+            self._renumbers = True
+            number = changes["sequence_number"] = due
+        elif number is None:
+            if self.triage.mend("missing-sequence-number" if came is None else "wrong-kind"):
+                changes["sequence_number"] = due
+            number = due
+        elif (self._renumbers and number != due) or (
+            number <= self._last_number and self.triage.mend("sequence-number-not-rising")
+        ):
+            self._renumbers = True
+            number = changes["sequence_number"] = due
+        self._last_number = max(number, due)
+
+
+def _is_numbered(event: Event) -> bool:
+    """The protocol's own events carry a number; a vendor's frames beside it and our own keepalives need none."""
+    if event.type == KEEPALIVE and event.is_made:
+        return False
+    return event.type.startswith(PREFIX) or event.type in ("error", KEEPALIVE) or "sequence_number" in event.body

@@ -1,0 +1,323 @@
+"""THE TABLE: what opens, grows, values and closes the brackets of a Responses stream.
+
+A stream is nested brackets: response > item > part > value. Every event opens, grows, values, closes or remarks on one
+of them; nearly everything that servers get wrong is a bracket that was not opened or not closed, or a bracket under
+another name. So the protocol stands here, as rows that can be read aloud, and `repair.py` knows none of it:
+
+    response  created (queued)? in_progress?           items           completed | incomplete | failed
+      item      output_item.added                      parts                         output_item.done
+        part      content_part.added                   value                         content_part.done
+        part      reasoning_summary_part.added         value                         reasoning_summary_part.done
+          value                   output_text.delta*        output_text.done
+          value                   refusal.delta*            refusal.done
+          value                   reasoning_text.delta*     reasoning_text.done
+          value                   reasoning_summary_text.delta*  reasoning_summary_text.done
+        value                   function_call_arguments.delta*  function_call_arguments.done
+        value                   custom_tool_call_input.delta*   custom_tool_call_input.done
+
+The value of a call is the item's own; a message's and a reasoning item's values stand in parts, one in each. Parts of
+one array follow one another; items may overlap (parallel calls do). An event name that has no row passes untouched, so
+what OpenAI adds tomorrow arrives intact.
+
+Which keys a bracket needs, and which value is neutral, is a column. `wants` are keys that a measured client breaks
+without: their absence alone starts a repair. `also` are keys that OpenAI itself left out in some era and that no
+measured client needs: they are filled only in a stream that is being repaired anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CREATED = "response.created"
+QUEUED = "response.queued"
+IN_PROGRESS = "response.in_progress"
+COMPLETED = "response.completed"
+INCOMPLETE = "response.incomplete"
+FAILED = "response.failed"
+ITEM_ADDED = "response.output_item.added"
+ITEM_DONE = "response.output_item.done"
+ERROR = "error"
+KEEPALIVE = "keepalive"
+PREFIX = "response."
+
+
+
+def _nothing() -> Mapping[str, Any]:
+    return field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array of parts in an item, and the events that open and close one of them."""
+
+    key: str
+    index: str
+    added: str
+    done: str
+
+
+CONTENT = Array("content", "content_index", "response.content_part.added", "response.content_part.done")
+SUMMARY = Array(
+    "summary", "summary_index", "response.reasoning_summary_part.added", "response.reasoning_summary_part.done"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A value that grows by deltas: in a part of an array, or (no array) the item's own."""
+
+    name: str  # the part's type, or the key of the item
+    item: str  # the type of item that an orphan delta implies
+    value: str  # the key that holds the whole in the done event, the part and the item
+    delta: str
+    done: str
+    array: Array | None = None
+    note: str | None = None  # remarks on the part, to be gathered into `annotations`
+    wants: Mapping[str, Any] = _nothing()  # keys of the part
+    also: Mapping[str, Any] = _nothing()
+    event_also: Mapping[str, Any] = _nothing()  # keys of the delta and done events
+    is_json: bool = False  # the value is the text of a JSON object, so an empty one is {}
+    is_quiet: bool = False  # healthy servers send it whole, without deltas (LM Studio's calls, raw reasoning)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of item."""
+
+    type: str
+    prefix: str  # of made-up ids
+    arrays: tuple[Array, ...] = ()
+    wants: Mapping[str, Any] = _nothing()
+    also: Mapping[str, Any] = _nothing()
+    needs: tuple[str, ...] = ()  # without these it cannot be announced, and nobody can make them up
+    status_is_wanted: bool = False  # AI SDK 6 and 7 refuse a function call without status
+    has_status: bool = True
+    ends_turn: bool = False  # a turn may end with it, so a clean end after it is an end
+    may_stay_open: bool = False  # OpenAI itself never closes some (openai, mcp_list_tools, 2025-11)
+
+    @property
+    def parts_are_emptied(self) -> bool:
+        """Announced with text in it, the item would show that text twice once its deltas come."""
+        return bool(self.arrays)
+
+
+LEAVES = (
+    Leaf(
+        "output_text",
+        "message",
+        "text",
+        "response.output_text.delta",
+        "response.output_text.done",
+        CONTENT,
+        note="response.output_text.annotation.added",
+        wants={"text": "", "annotations": []},
+        also={"logprobs": []},
+        event_also={"logprobs": []},
+    ),
+    Leaf(
+        "refusal",
+        "message",
+        "refusal",
+        "response.refusal.delta",
+        "response.refusal.done",
+        CONTENT,
+        wants={"refusal": ""},
+    ),
+    Leaf(
+        "reasoning_text",
+        "reasoning",
+        "text",
+        "response.reasoning_text.delta",
+        "response.reasoning_text.done",
+        CONTENT,
+        wants={"text": ""},
+        is_quiet=True,
+    ),
+    Leaf(
+        "summary_text",
+        "reasoning",
+        "text",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        SUMMARY,
+        wants={"text": ""},
+    ),
+    Leaf(
+        "arguments",
+        "function_call",
+        "arguments",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        is_json=True,
+        is_quiet=True,
+    ),
+    Leaf(
+        "input",
+        "custom_tool_call",
+        "input",
+        "response.custom_tool_call_input.delta",
+        "response.custom_tool_call_input.done",
+        is_quiet=True,
+    ),
+)
+
+KINDS = {
+    kind.type: kind
+    for kind in (
+        Kind(
+            "message", "msg_", (CONTENT,), wants={"role": "assistant", "content": []}, also={"status": ""}, ends_turn=True
+        ),
+        Kind("reasoning", "rs_", (SUMMARY, CONTENT), wants={"summary": []}, has_status=False),
+        Kind(
+            "function_call",
+            "fc_",
+            wants={"arguments": ""},
+            needs=("name", "call_id"),
+            status_is_wanted=True,
+            ends_turn=True,
+        ),
+        Kind(
+            "custom_tool_call",
+            "ctc_",
+            wants={"input": ""},
+            needs=("name", "call_id"),
+            ends_turn=True,
+        ),
+        Kind("mcp_list_tools", "mcpl_", has_status=False, may_stay_open=True),
+        Kind("mcp_call", "mcp_", has_status=False),
+        Kind("mcp_approval_request", "mcpr_", has_status=False, ends_turn=True),
+        Kind("web_search_call", "ws_"),
+        Kind("file_search_call", "fs_"),
+        Kind("code_interpreter_call", "ci_"),
+        Kind("image_generation_call", "ig_"),
+        Kind("shell_call", "sh_", ends_turn=True),
+        Kind("shell_call_output", "sho_"),
+        Kind("local_shell_call", "lsh_", ends_turn=True),
+        Kind("apply_patch_call", "apc_", ends_turn=True),
+        Kind("tool_search_call", "tsc_", ends_turn=True),
+        Kind("compaction", "cmp_", has_status=False, ends_turn=True),
+    )
+}
+
+
+def kind_of(item_type: str) -> Kind:
+    """Give the row of an item type; a type without one is bracketed like any other and otherwise passes."""
+    return KINDS.get(item_type) or Kind(item_type, "item_", has_status=False)
+
+
+# A type that is absent is told by the keys that only one kind of item has.
+TELLING_KEYS = (
+    ("summary", "reasoning"),
+    ("encrypted_content", "reasoning"),
+    ("arguments", "function_call"),
+    ("input", "custom_tool_call"),
+    ("role", "message"),
+    ("content", "message"),
+)
+
+# What a response object needs. `created_at`: @ai-sdk/openai 3 and 4 refuse the event without it, agent-framework dies;
+# `model`: Grok CLI and the AI SDK; `output`: openai-python 2.x, and 14 of 25 set-ups in the terminal event.
+RESPONSE_WANTS: Mapping[str, Any] = MappingProxyType({"object": "response", "model": "", "output": []})
+RESPONSE_ALSO: Mapping[str, Any] = MappingProxyType(
+    {
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "temperature": None,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": None,
+    }
+)
+STATUS_OF = {
+    CREATED: "in_progress",
+    QUEUED: "queued",
+    IN_PROGRESS: "in_progress",
+    COMPLETED: "completed",
+    INCOMPLETE: "incomplete",
+    FAILED: "failed",
+}
+TERMINAL_OF = {"completed": COMPLETED, "incomplete": INCOMPLETE, "failed": FAILED, "cancelled": FAILED}
+
+# Tokens in Chat Completions' words and in the Responses API's, with the details object of each.
+USAGE = (
+    ("input_tokens", "prompt_tokens", "input_tokens_details", "prompt_tokens_details", "cached_tokens"),
+    ("output_tokens", "completion_tokens", "output_tokens_details", "completion_tokens_details", "reasoning_tokens"),
+)
+
+
+class Scope(Enum):
+    """A bracket."""
+
+    RESPONSE = auto()
+    ITEM = auto()
+    PART = auto()
+    VALUE = auto()
+
+
+class Role(Enum):
+    """What an event does to its bracket."""
+
+    OPEN = auto()
+    GROW = auto()
+    NOTE = auto()
+    CLOSE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event stands: its bracket, what it does to it, and the row it comes from."""
+
+    scope: Scope
+    role: Role
+    leaf: Leaf | None = None
+    array: Array | None = None
+    owners: frozenset[str] = field(default_factory=frozenset)  # the item types it fits
+
+
+def _places() -> dict[str, Place]:
+    places = {
+        CREATED: Place(Scope.RESPONSE, Role.OPEN),
+        QUEUED: Place(Scope.RESPONSE, Role.OPEN),
+        IN_PROGRESS: Place(Scope.RESPONSE, Role.OPEN),
+        COMPLETED: Place(Scope.RESPONSE, Role.CLOSE),
+        INCOMPLETE: Place(Scope.RESPONSE, Role.CLOSE),
+        FAILED: Place(Scope.RESPONSE, Role.CLOSE),
+        ITEM_ADDED: Place(Scope.ITEM, Role.OPEN),
+        ITEM_DONE: Place(Scope.ITEM, Role.CLOSE),
+    }
+    for array in (CONTENT, SUMMARY):
+        owners = frozenset(kind.type for kind in KINDS.values() if array in kind.arrays)
+        places[array.added] = Place(Scope.PART, Role.OPEN, None, array, owners)
+        places[array.done] = Place(Scope.PART, Role.CLOSE, None, array, owners)
+    for leaf in LEAVES:
+        owners = frozenset((leaf.item,))
+        places[leaf.delta] = Place(Scope.VALUE, Role.GROW, leaf, leaf.array, owners)
+        places[leaf.done] = Place(Scope.VALUE, Role.CLOSE, leaf, leaf.array, owners)
+        if leaf.note:
+            places[leaf.note] = Place(Scope.VALUE, Role.NOTE, leaf, leaf.array, owners)
+    return places
+
+
+PLACES: Mapping[str, Place] = MappingProxyType(_places())  # the only dispatch in the program
+
+
+def leaf_of(item_type: str, array: Array, part_type: object) -> Leaf | None:
+    """Give the row of a part; one without a type, or of Chat Completions' type `text`, is the item's usual one."""
+    fitting = [leaf for leaf in LEAVES if leaf.array is array and leaf.item == item_type]
+    if part_type is None or part_type == "text":
+        return fitting[0] if fitting else None
+    return next((leaf for leaf in fitting if leaf.name == part_type), None)
+
+
+def own_leaf(item_type: str) -> Leaf | None:
+    """Give the row of the value that is the item's own, if its kind has one."""
+    return next((leaf for leaf in LEAVES if leaf.array is None and leaf.item == item_type), None)
