@@ -19,6 +19,7 @@ from respfix import __version__
 from respfix.config import SETTINGS, Config, ConfigError, Given, build, nearest
 from respfix.sources import DEFAULT_FILE, gather, render
 from respfix.stream import Ending, Mender, Options, Report
+from respfix.stream.defects import DEFECTS
 
 FAILED, MISUSED = 1, 2
 INTERRUPTED, NOBODY_READS = 128 + 2, 128 + 13  # what a shell reports for SIGINT and SIGPIPE
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: object) -> None:
         super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)  # type: ignore[arg-type]
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # noqa: ANN401
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Refuse what is left over here, where the options are known that could have been meant."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
@@ -194,14 +195,12 @@ def _pour(stream: BufferedReader, mender: Mender, out: BinaryIO) -> None:
 
 def summary(report: Report) -> str:
     """What was repaired, for people."""
-    from respfix.stream.defects import DEFECTS
-
     changes = f"{report.inserted} inserted, {report.rewritten} rewritten, {report.dropped} dropped"
     lines = [f"respfix: {report.events_in} events in, {report.events_out} out ({changes})"]
     if not report.defects:
         lines.append("  nothing to repair")
     width = max(map(len, report.defects), default=0)
-    lines += [f"  {slug:<{width}} {count:>5} x  {DEFECTS[slug].what}" for slug, count in report.defects.most_common()]
+    lines += [f"  {slug:<{width}} {count:>5} x  {DEFECTS[slug].wrong}" for slug, count in report.defects.most_common()]
     if report.stopped:
         lines.append(f"  the repair stopped ({report.stopped}); the rest of the stream is as it came")
     return "\n".join(lines)

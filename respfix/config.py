@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from respfix.stream import Limits
+from respfix.stream.defects import DEFECTS
 
 
 class ConfigError(Exception):
@@ -43,7 +44,7 @@ class Kind:
     parse: Callable[[str], Any]
     is_list: bool = False
 
-    def read(self, text: str | tuple[str, ...]) -> Any:  # noqa: ANN401 (the field's own annotation says which type)
+    def read(self, text: str | tuple[str, ...]) -> Any:
         """The value that the text spells."""
         if self.is_list:
             words = text.replace(",", " ").split() if isinstance(text, str) else text
@@ -115,8 +116,6 @@ def _url(text: str) -> str:
 
 
 def _slug(text: str) -> str:
-    from respfix.stream.defects import DEFECTS
-
     if text not in DEFECTS:
         raise ConfigError(f"no defect is called {text!r}{nearest(text, DEFECTS)}")
     return text
@@ -206,7 +205,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
 
 
-def _kind(hint: Any) -> Kind | None:  # noqa: ANN401 (an annotation can be anything)
+def _kind(hint: Any) -> Kind | None:
     if get_origin(hint) is Annotated:
         kind: Kind = get_args(hint)[1]
         return kind

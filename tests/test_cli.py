@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from respfix.stream.defects import DEFECTS
 
 from respfix import __version__
 from respfix.cli import SERVE_FLAGS, main, summary
 from respfix.config import SETTINGS
 from respfix.stream import Report
+from respfix.stream.defects import DEFECTS
 
 RESPFIX = [sys.executable, "-m", "respfix"]
 COMMENT = b": a comment leaves as it came\n\n"
@@ -233,6 +233,6 @@ def test_the_summary_names_each_defect_with_its_explanation() -> None:
     first, second, third, last = summary(report).splitlines()
 
     assert first == "respfix: 7 events in, 9 out (2 inserted, 3 rewritten, 0 dropped)"
-    assert second.split(maxsplit=3) == [common, "20", "x", DEFECTS[common].what]
-    assert third.split(maxsplit=3) == [rare, "1", "x", DEFECTS[rare].what]
+    assert second.split(maxsplit=3) == [common, "20", "x", DEFECTS[common].wrong]
+    assert third.split(maxsplit=3) == [rare, "1", "x", DEFECTS[rare].wrong]
     assert last == "  the repair stopped (internal-fault); the rest of the stream is as it came"
