@@ -167,6 +167,28 @@ def test_repair_writes_a_healthy_stream_as_it_came(shared: Path) -> None:
     assert (from_stdin.stderr, from_stdin.returncode, from_file.returncode) == (b"", 0, 0)
 
 
+def test_repair_repairs_and_says_what_was_wrong() -> None:
+    """Nothing but deltas and an end: the brackets around them are opened and closed, and what was wrong is said."""
+    events = (
+        b'{"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"delta":"Hi"}',
+        b'{"type":"response.completed","response":{"id":"r","status":"completed","output":[]}}',
+    )
+    result = run("repair", stdin=b"".join(b"data: " + event + b"\n\n" for event in events))
+
+    assert result.stdout.count(b'"response.content_part.added"') >= 1
+    assert result.stdout.rindex(b'"text":"Hi"') > result.stdout.index(b'"response.completed"')
+    assert f"  {DEFECTS['missing-part-added'].wrong}\n" in result.stderr.decode()
+
+
+def test_repair_leaves_the_disabled_alone() -> None:
+    """A switch reaches the repair."""
+    event = b'data: {"type":"response.output_text.delta","item_id":"m","content_index":0,"delta":"Hi"}\n\n'
+    result = run("repair", "--disable", "missing-part-added", stdin=event)
+
+    assert b"content_part.added" not in result.stdout
+    assert b"missing-part-added" not in result.stderr
+
+
 def test_repair_answers_while_its_input_is_still_open(live: subprocess.Popen[bytes]) -> None:
     """It can stand behind `curl -N`; the fixture has read an answer before the end of the input."""
     _, said = live.communicate(timeout=10)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import given, strategies as st
-from respfix.stream.defects import DEFECTS
 
 from respfix.config import SETTINGS, Address, Config, ConfigError, Given, Timeouts, build
 from respfix.sources import SECTIONS, VARIABLES, from_environment, from_file, gather, load, render
 from respfix.stream import Limits
+from respfix.stream.defects import DEFECTS
 
 
 @pytest.fixture
