@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from aiohttp.http import RawRequestMessage
 
 from respfix import __version__
 from respfix.config import Address, Config
@@ -42,6 +43,15 @@ class Connection(web.RequestHandler):
 
     _second = 0
     _complaints = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; if they break the body that is being read, say so to who reads it, who would wait for ever."""
+        super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            current = self._current_request
+            body = self._messages[-2][1] if len(self._messages) > 1 else current.content if current else None
+            if body is not None and not body.is_eof():
+                body.set_exception(web.RequestPayloadError("the body is not framed as it says"))
 
     def handle_error(
         self,

@@ -54,7 +54,7 @@ class Relay:
         except Refusal as refusal:
             entry.status = refusal.status
             entry.fail(f"respfix ({refusal.code})")
-            return refuse(refusal, is_last=self.is_draining)
+            return refuse(refusal, is_last=self.is_draining or refusal.is_last)
         except ConnectionError:
             entry.leave()
             return web.Response(status=499)  # nobody is there to read it

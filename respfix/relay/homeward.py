@@ -58,9 +58,12 @@ class Homeward:
             return await self._switch()
         trip.patience.allow(trip.config.timeouts.idle)
         source = Source(upstream, trip.patience)
-        if not trip.may_mend or not 200 <= upstream.status < 300:  # noqa: PLR2004 (success)
+        try:
+            if trip.may_mend and 200 <= upstream.status < 300:  # noqa: PLR2004 (success)
+                return await self._look(source)
             return await self._pipe(source)
-        return await self._look(source)
+        finally:
+            source.close()
 
     async def _look(self, source: Source) -> Answer:
         """Take an answer that is to be mended, or observed, if it is a stream."""

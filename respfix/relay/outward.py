@@ -41,7 +41,7 @@ class Outward:
         if name := unencodable(request.headers):
             raise Refusal(400, "bad_header", f"the header {name!a} is not UTF-8 and cannot be relayed unchanged")
         if not is_plainly_framed(request.headers):
-            raise Refusal(501, "bad_framing", "only the transfer coding chunked is relayed")
+            raise Refusal(501, "bad_framing", "only the transfer coding chunked is relayed", is_last=True)
 
     async def send(self) -> ClientResponse:
         """The upstream's answer, as far as its head."""
@@ -99,7 +99,7 @@ class Outward:
     def _refusal(self, error: ClientError | OSError) -> Refusal:
         upstream = self._trip.upstream
         if self._trip.request.content.exception() is not None:
-            return Refusal(400, "bad_request_body", "the request's body broke off or is not framed as it says")
+            return Refusal(400, "bad_request_body", "the request's body is not framed as it says", is_last=True)
         if isinstance(error, ssl.SSLError | ssl.CertificateError):
             message = f"no TLS connection to the upstream {upstream}; check its certificate and that it speaks TLS"
             return Refusal(502, "upstream_unreachable", message)

@@ -8,11 +8,12 @@ import json
 class Refusal(Exception):  # noqa: N818 (it is an answer before it is an error)
     """The request ends here with this status; the message says who speaks and what to check, never what was sent."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, is_last: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = f"respfix: {message}"
+        self.is_last = is_last  # the connection cannot be used after this
 
     @property
     def body(self) -> bytes:

@@ -5,9 +5,10 @@ Reading is the only place where an error can be the upstream's; from here on it 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
-from aiohttp import ClientError, ClientOSError, ClientResponse
+from aiohttp import ClientError, ClientOSError, ClientPayloadError, ClientResponse
 
 from respfix.relay.codings import Decoder, DecodingError
 from respfix.relay.patience import Patience, PatienceLostError
@@ -16,9 +17,9 @@ from respfix.stream import Ending, Mender
 
 
 class Source:
-    """The upstream's body: bytes as they come, then nothing, and how it ended."""
+    """The upstream's body: bytes as they come, then nothing, and how it ended. Must be closed."""
 
-    __slots__ = ("_content", "_is_proven", "_patience", "_protocol", "ending", "kept")
+    __slots__ = ("_content", "_is_proven", "_lost", "_patience", "_protocol", "ending", "kept")
 
     def __init__(self, upstream: ClientResponse, patience: Patience) -> None:
         self.ending: Ending | None = None
@@ -29,6 +30,14 @@ class Source:
         has_body = upstream.method != "HEAD" and upstream.status not in (204, 304)
         framed = "Content-Length" in upstream.headers or "Transfer-Encoding" in upstream.headers
         self._is_proven = framed or not has_body
+        self._lost = self._protocol.closed if self._protocol is not None else None
+        if self._lost is not None:
+            self._lost.add_done_callback(self._on_lost)
+
+    def close(self) -> None:
+        """Let go of the connection, which may serve others."""
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._on_lost)
 
     async def read(self) -> bytes:
         """The next bytes; b"" when there are no more, and then `ending` is set."""
@@ -48,11 +57,17 @@ class Source:
             self.kept.append(chunk)
         return chunk
 
+    def _on_lost(self, lost: asyncio.Future[None]) -> None:
+        # After broken chunking aiohttp's C parser has forgotten the body: its reader would wait for ever.
+        error = lost.exception()
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(error or ClientPayloadError("the body is not framed as it says"))
+
     def _how_it_ended(self) -> Ending:
         if self._is_proven:
             return Ending.COMPLETE
         # Without framing aiohttp takes a reset for the end; its protocol object knows better.
-        error = self._protocol.exception() if self._protocol else None
+        error = self._protocol.exception() if self._protocol is not None else None
         return Ending.CUT if isinstance(error, ClientOSError) else Ending.CLOSED
 
     def _remainder(self) -> bytes:
