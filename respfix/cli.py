@@ -73,11 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes stdout once more when it leaves, and would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return NOBODY_READS
     except OSError as error:
+        _forget_output()
         return _fail(FAILED, f"{error.filename or 'reading or writing'}: {error.strerror}")
+
+
+def _forget_output() -> None:
+    """Drop what could not be written: Python flushes once more when it leaves, and would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(code: int, message: str) -> int:
