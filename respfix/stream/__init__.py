@@ -103,7 +103,7 @@ class Mender:
                 if meant is None or meant.type == COMMENT:
                     self._repair.door.reorders()
                     self.report.dropped += 1
-                    return None if meant is None else self._repair.keepalive_for(meant)
+                    return None if meant is None else self._repair.keepalive()
         return meant
 
     def _write(self, events: list[Event]) -> bytes:
@@ -122,8 +122,7 @@ class Mender:
     def _stop(self, why: str) -> bytes:
         """Repair no more: let go what was held, and be a pipe from here on."""
         self.report.stopped = why
-        self._repair.door.flush()
-        return self._write(self._repair.door.take())
+        return self._write(self._repair.let_go())
 
 
 class Observer(Mender):

@@ -21,7 +21,8 @@ from respfix.stream.grammar import (
     Leaf,
     leaf_of,
 )
-from respfix.stream.splice import dump, same
+from respfix.stream.splice import same
+from respfix.stream.values import text_of, value_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,38 +48,6 @@ def type_of_item(body: Body) -> str:
     if isinstance(stated, str) and stated:
         return stated
     return next((kind for key, kind in TELLING_KEYS if key in body), "message")
-
-
-def whole_number(value: object) -> int | None:
-    """Read an index or a count that may have come as text or as a float; anything else is unknown."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else None  # noqa: PLR2004 (64 bits have 19 digits)
-
-
-def text_of(value: object) -> str | None:
-    """Read a text that may have come as a part object, as a list of them or as a number; None is no text at all."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return text_of(next((value[key] for key in ("text", "content", "value") if key in value), None))
-    if isinstance(value, list) and value:
-        pieces = [text_of(piece) for piece in value]
-        return None if None in pieces else "".join(piece for piece in pieces if piece)
-    return None
-
-
-def value_of(leaf: Leaf, value: object) -> str | None:
-    """Read the whole value of a leaf; a call's arguments may have come as the object they are the text of."""
-    if isinstance(value, str) or value is None:
-        return value
-    if leaf.array is None:
-        return dump(value)
-    return text_of(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +165,10 @@ class Bodies:
         if body.get("type") != item.kind.type and self.triage.mend("item-without-type"):
             changes["type"] = item.kind.type
         came = body.get("id")
-        if came != item.id and self.triage.mend("item-without-id" if came is None else "changed-item-id"):
+        slug = "wrong-kind" if str(came) == item.id else "changed-item-id" if came else "item-without-id"
+        if came != item.id and self.triage.mend(slug):
             changes["id"] = item.id
-            if came is not None and body.get("encrypted_content"):
+            if slug == "changed-item-id" and body.get("encrypted_content"):
                 # A ciphertext is bound to the id it came with: the pair is refused with 400 otherwise (GitHub Copilot).
                 changes["encrypted_content"] = item.final.get("encrypted_content") if item.final else None
         for key, value in (("call_id", item.call_id), ("name", item.name)):

@@ -354,6 +354,12 @@ DEFECTS = _rows(
         "Codex takes it for success",
         "it is response.failed",
     ),
+    Defect(
+        "failed-as-completed",
+        "response.completed says status failed or cancelled",
+        "Codex goes by the event's name and takes it for success",
+        "it is response.failed",
+    ),
     # -- foreign frames -----------------------------------------------------------------------------------------------
     Defect("missing-type", "the event's type stands only in the event: line", "nearly all", "it is copied into the body"),
     Defect("ping", "a ping event", "openai-node: unhandled event; Grok: unknown variant ping", "it becomes a comment (for Codex a keepalive event)"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from respfix.stream.event import COMMENT, DONE, Event
 from respfix.stream.grammar import ITEM_ADDED, ITEM_DONE, KEEPALIVE, PLACES, PREFIX, Role
 from respfix.stream.splice import same
+from respfix.stream.values import whole_number
 
 if TYPE_CHECKING:
     from respfix.stream.defects import Triage
@@ -140,7 +141,8 @@ class Door:
         came = event.body.get("output_index")
         if item.index is None or same(came, item.index):
             return
-        if draft.event.is_made or self.triage.mend("missing-output-index" if came is None else "wrong-output-index"):
+        slug = "wrong-kind" if whole_number(came) == item.index else "wrong-output-index"
+        if draft.event.is_made or self.triage.mend("missing-output-index" if came is None else slug):
             changes["output_index"] = item.index
 
     def _number(self, draft: Draft, changes: dict[str, Any]) -> None:

@@ -98,14 +98,10 @@ class Kind:
     needs: tuple[str, ...] = ()  # without these it cannot be announced, and nobody can make them up
     status_is_wanted: bool = False  # AI SDK 6 and 7 refuse a function call without status
     has_status: bool = True
+    id_binds_content: bool = False  # its ciphertext is bound to its id
+    whole_is_said_once: bool = False  # what stands only in its done event is not said after other parts were
     ends_turn: bool = False  # a turn may end with it, so a clean end after it is an end
     may_stay_open: bool = False  # OpenAI itself never closes some (openai, mcp_list_tools, 2025-11)
-
-    @property
-    def parts_are_emptied(self) -> bool:
-        """Announced with text in it, the item would show that text twice once its deltas come."""
-        return bool(self.arrays)
-
 
 LEAVES = (
     Leaf(
@@ -173,7 +169,15 @@ KINDS = {
         Kind(
             "message", "msg_", (CONTENT,), wants={"role": "assistant", "content": []}, also={"status": ""}, ends_turn=True
         ),
-        Kind("reasoning", "rs_", (SUMMARY, CONTENT), wants={"summary": []}, has_status=False),
+        Kind(
+            "reasoning",
+            "rs_",
+            (SUMMARY, CONTENT),
+            wants={"summary": []},
+            has_status=False,
+            id_binds_content=True,
+            whole_is_said_once=True,
+        ),
         Kind(
             "function_call",
             "fc_",

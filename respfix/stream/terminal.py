@@ -56,7 +56,8 @@ class Terminal(Repair):
         elif event.type == ERROR:
             self._note_error(event)
         elif event.type == KEEPALIVE and self.response is None:
-            self._say_keepalive(event, "early-keepalive")
+            if self.drop(event, "early-keepalive"):
+                self.send(self.keepalive())
         elif place is not None and place.scope is Scope.RESPONSE and place.role is Role.CLOSE:
             self._end(event)
         else:
@@ -74,7 +75,7 @@ class Terminal(Repair):
         if may_follow:
             self.send(event)
         else:
-            self._drop(event, "event-after-terminal")
+            self.drop(event, "event-after-terminal")
 
     # -- a terminal event came ----------------------------------------------------------------------------------------
 
@@ -82,8 +83,8 @@ class Terminal(Repair):
         if event.type != FAILED and self.error is not None and self.triage.mend("completed-after-error"):
             self.fail(self.error)
             return
-        if event.type == FAILED:
-            self._end_failed(event)
+        if event.type == FAILED or self._is_failure_in_disguise(event):
+            self._end_failed(event if event.type == FAILED else event.changed({}, FAILED))
             return
         came = event.body.get("response")
         body: Body = came if isinstance(came, dict) else {}
@@ -104,12 +105,18 @@ class Terminal(Repair):
             event = event.changed({}, event_type)
         self._leave(event, changes)
 
+    def _is_failure_in_disguise(self, event: Event) -> bool:
+        """A completed response that says it failed did fail, though Codex goes by the event's name."""
+        body = event.body.get("response")
+        has_failed = isinstance(body, dict) and body.get("status") in ("failed", "cancelled")
+        return has_failed and self.triage.mend("failed-as-completed")
+
     def _announce_late(self, body: Body) -> None:
         """The terminal event is the first that says anything of the response."""
         announced = {key: value for key, value in body.items() if key not in ("output", "usage", "status", "completed_at")}
         self.id_is_made = False
         self.triage.is_dirty = True
-        self._make_created(self.makes.response(announced, None, self.identity(), "in_progress"))
+        self.make_created(self.makes.response(announced, None, self.identity(), "in_progress"))
         self.open_response()
 
     def _with_identity(self, body: Body, status: str) -> Body:
@@ -175,16 +182,13 @@ class Terminal(Repair):
         if item.is_announced:
             return
         call_id = entry.get("call_id")
-        self._learn(item, Names(None, None, call_id if isinstance(call_id, str) else None), entry)
+        self.learn(item, Names(None, None, call_id if isinstance(call_id, str) else None), entry)
         if item.name is not None and item.call_id is None and self.triage.mend("call-without-call-id"):
             item.call_id = item.id
         if self._announce(item):
             return
         self.triage.mend("unannounceable-call")
-        item.is_done = True
-        for event in (item.added_event, *item.waiting):
-            if event is not None:
-                self.send(event)
+        self._release(item)
 
     def _announce_entry(self, entry: Body, status: str) -> Item:
         """An item that stands only in the terminal event is announced, said and closed like any other."""
@@ -192,7 +196,7 @@ class Terminal(Repair):
         kind = kind_of(type_of_item(entry))
         item_id, call_id = entry.get("id"), entry.get("call_id")
         names = Names(item_id if isinstance(item_id, str) else None, None, call_id if isinstance(call_id, str) else None)
-        item = self._new_item(kind, names, entry)
+        item = self.new_item(kind, names, entry)
         self._supply(item, entry)
         if item.is_announced and not item.is_done:
             self.close_item(item, entry, None, status)
@@ -226,6 +230,22 @@ class Terminal(Repair):
             if item is elder:
                 return True
         return False
+
+    def let_go(self) -> list[Event]:
+        """The repair stops: give what was held, as it came."""
+        for item in self.ledger.items:
+            if not item.is_announced:
+                self._release(item)
+        self.door.flush()
+        return self.door.take()
+
+    def _release(self, item: Item) -> None:
+        item.is_done = True
+        waiting = (item.added_event, *item.waiting)
+        item.added_event, item.waiting = None, []
+        for event in waiting:
+            if event is not None:
+                self.send(event)
 
     # -- errors -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,71 @@
+"""Values: how those of the wrong kind are read, and how a closing value is decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from respfix.stream.splice import dump, is_object
+
+if TYPE_CHECKING:
+    from respfix.stream.grammar import Leaf
+    from respfix.stream.ledger import Item, Part
+
+_DIGITS = 19  # of a 64-bit number; more is no index and no count
+
+
+def whole_number(value: object) -> int | None:
+    """Read an index or a count, which may have come as text or as a float; anything else is unknown."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def text_of(value: object) -> str | None:
+    """Read a text, which may have come as an object that holds it or as a list of texts; None is no text at all."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return text_of(next((value[key] for key in ("text", "content", "value") if key in value), None))
+    if isinstance(value, list) and value:
+        texts = [text_of(piece) for piece in value]
+        return None if None in texts else "".join(text for text in texts if text)
+    return None
+
+
+def value_of(leaf: Leaf, value: object) -> str | None:
+    """Read the whole value of a leaf; a call's arguments may have come as the object they are the text of."""
+    if isinstance(value, str) or value is None:
+        return value
+    return dump(value) if leaf.array is None else text_of(value)
+
+
+def closing_value(item: Item, part: Part, upstream: object) -> tuple[str, str]:
+    """Decide a closing value; give it with the defect that it mends where it is not what upstream says.
+
+    What upstream says wins where it says anything, even if it differs from the deltas (moderation, trimming); what is
+    empty, null or absent is not authoritative when something was streamed.
+    """
+    leaf, said = part.leaf, part.said
+    came = value_of(leaf, upstream) or ""
+    value = _less_what_came_before(item, leaf, came)
+    slug = "delta-after-done" if value != came else "empty-value-done" if upstream is None else "wrong-kind"
+    if not value and (said or part.found):
+        value, slug = said or part.found, "empty-value-done"
+    elif leaf.is_json and said and value == said * 2 and is_object(said):
+        value, slug = said, "doubled-arguments"
+    if leaf.is_json and not value:
+        value, slug = "{}", "empty-arguments"  # Codex cannot parse an empty text
+    return value, slug
+
+
+def _less_what_came_before(item: Item, leaf: Leaf, value: str) -> str:
+    """Where upstream takes this item for the continuation of a closed one, its values repeat that one's."""
+    elder = item.continues
+    while elder is not None and value:
+        value = value.removeprefix(elder.said(leaf.array))
+        elder = elder.continues
+    return value
