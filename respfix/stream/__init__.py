@@ -2,10 +2,10 @@
 
     bytes -> frames -> events -> quirks -> repair -> door -> frames -> bytes
 
-`frames` cuts, `event` reads, `quirks` sets misnamed and foreign events right, `repair` and `terminal` open and close what
-upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves. This file is the whole interface of
-the package; the shell needs nothing else. It is pure: no clock, no randomness, no I/O, so the same bytes give the same
-bytes, whatever reads they come in.
+`frames` cuts, `event` reads, `quirks` sets misnamed and foreign events right, `repair` and `terminal` open and close
+what upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves. This file is the whole
+interface of the package; the shell needs nothing else. It is pure: no clock, no randomness, no I/O, so the same bytes
+give the same bytes, whatever reads they come in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Opening and closing: what respfix does to brackets of its own accord.
 
-A bracket that is needed and not open is opened (`open_response`, `announce`, `open_part`); one that ends with things open
-inside is settled first (`settle`, `close_item`). Each happens once, so what upstream sends late is a repeat. This room
-knows no event of upstream's except the one it is handed to send along.
+A bracket that is needed and not open is opened (`open_response`, `announce`, `open_part`); one that ends with things
+open inside is settled first (`settle`, `close_item`). Each happens once, so what upstream sends late is a repeat. This
+room knows no event of upstream's except the one it is handed to send along.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Brackets:
 
     def drop(self, event: Event, slug: str) -> bool:
         """Let an event go no further; where that is switched off it passes as it came."""
-        dropped = self.door.drop(event, slug)
+        dropped = self.door.drop(slug)
         if not dropped:
             self.send(event)
         return dropped

@@ -61,7 +61,7 @@ DEFECTS = _rows(
     Defect(
         "missing-part-added",
         "no content_part.added or reasoning_summary_part.added",
-        "openai-python: IndexError: list index out of range in accumulate_event; openai-node: missing content at index 0",
+        "openai-python: IndexError: list index out of range in accumulate_event; openai-node: missing content at index",
         "the part is opened before its first word",
     ),
     Defect(
@@ -129,7 +129,7 @@ DEFECTS = _rows(
     Defect(
         "incomplete-item",
         "output_item.done without its content, summary, arguments or input",
-        "Codex drops the answer (blank reply, exit 0) or never runs the tool; openai-node: output.content is not iterable",
+        "Codex: blank reply and exit 0, the tool never runs; openai-node: output.content is not iterable",
         "they are what was streamed",
     ),
     Defect(
@@ -211,8 +211,18 @@ DEFECTS = _rows(
         "openai-python: Duplicate response output index; LangChain merges two calls",
         "it is the item's place in the order of announcement",
     ),
-    Defect("missing-part-index", "no content_index or summary_index", "openai-python and openai-node", "it is the part's place"),
-    Defect("wrong-part-index", "content_index or summary_index is not the part's place", "openai-python and openai-node", "it is the part's place"),
+    Defect(
+        "missing-part-index",
+        "no content_index or summary_index",
+        "openai-python and openai-node",
+        "it is the part's place",
+    ),
+    Defect(
+        "wrong-part-index",
+        "content_index or summary_index is not the part's place",
+        "openai-python and openai-node",
+        "it is the part's place",
+    ),
     Defect(
         "reused-output-index",
         "an item is announced on the index of one that is still open (opencode-llm-proxy 1.10.0, text then tool)",
@@ -252,12 +262,24 @@ DEFECTS = _rows(
         "it is the next one",
     ),
     # -- repeats ------------------------------------------------------------------------------------------------------
-    Defect("repeated-response-created", "response.created comes twice", "accumulators start anew", "the second is dropped"),
-    Defect("repeated-item-added", "an item is announced twice", "openai-python: Duplicate response output index", "the second is dropped"),
+    Defect(
+        "repeated-response-created", "response.created comes twice", "accumulators start anew", "the second is dropped"
+    ),
+    Defect(
+        "repeated-item-added",
+        "an item is announced twice",
+        "openai-python: Duplicate response output index",
+        "the second is dropped",
+    ),
     Defect("repeated-part-added", "a part is opened twice", "openai-node", "the second is dropped"),
     Defect("repeated-value-done", "a value is closed twice", "text shown twice", "the second is dropped"),
     Defect("repeated-part-done", "a part is closed twice", "readers that count brackets", "the second is dropped"),
-    Defect("repeated-item-done", "an item is closed twice", "Codex runs the tool twice, or prints the text twice", "the second is dropped"),
+    Defect(
+        "repeated-item-done",
+        "an item is closed twice",
+        "Codex runs the tool twice, or prints the text twice",
+        "the second is dropped",
+    ),
     Defect("repeated-delta", "a delta says again what was said", "text shown twice", "it is dropped"),
     Defect(
         "delta-after-done",
@@ -266,7 +288,12 @@ DEFECTS = _rows(
         "a new item says it",
     ),
     Defect("event-after-done", "an event for an item that is done", "openai-node", "it is dropped"),
-    Defect("event-after-terminal", "something follows the terminal event", "openai-node: unhandled event; usage counted twice", "it is dropped"),
+    Defect(
+        "event-after-terminal",
+        "something follows the terminal event",
+        "openai-node: unhandled event; usage counted twice",
+        "it is dropped",
+    ),
     # -- keys ---------------------------------------------------------------------------------------------------------
     Defect(
         "missing-item-keys",
@@ -274,7 +301,12 @@ DEFECTS = _rows(
         "Codex: OutputTextDelta without active item; openai-python: 'NoneType' has no attribute 'append'",
         "they are filled, empty",
     ),
-    Defect("missing-part-keys", "a part without text or annotations", "agent-framework, LangChain", "they are filled, empty"),
+    Defect(
+        "missing-part-keys",
+        "a part without text or annotations",
+        "agent-framework, LangChain",
+        "they are filled, empty",
+    ),
     Defect(
         "missing-response-keys",
         "a response without object, model, status or output",
@@ -287,13 +319,39 @@ DEFECTS = _rows(
         "@ai-sdk/openai: AI_TypeValidationError; agent-framework dies; Grok CLI: missing field created_at",
         "it is the time of the request",
     ),
-    Defect("changed-created-at", "created_at differs between events of one response", "strict readers", "it is the first one"),
-    Defect("neutral-keys", "keys are absent that OpenAI always sends", "Rust clients; schema checks", "they are filled with neutral values", is_companion=True),
+    Defect(
+        "changed-created-at",
+        "created_at differs between events of one response",
+        "strict readers",
+        "it is the first one",
+    ),
+    Defect(
+        "neutral-keys",
+        "keys are absent that OpenAI always sends",
+        "Rust clients; schema checks",
+        "they are filled with neutral values",
+        is_companion=True,
+    ),
     Defect("item-without-type", "an item without a type, or with an unknown one", "Codex drops it", "its keys tell"),
-    Defect("wrong-part-type", "a part without a type, or of Chat Completions' type `text`", "Codex drops the whole item", "it is the item's usual one"),
+    Defect(
+        "wrong-part-type",
+        "a part without a type, or of Chat Completions' type `text`",
+        "Codex drops the whole item",
+        "it is the item's usual one",
+    ),
     Defect("wrong-role", "an output message whose role is not assistant", "Codex drops it", "it is assistant"),
-    Defect("wrong-kind", "a value of the wrong JSON type that has only one reading", "Codex skips the event", "it is that reading"),
-    Defect("event-without-item", "output_item.added or done without an item", "openai-python and openai-node raise", "it is dropped"),
+    Defect(
+        "wrong-kind",
+        "a value of the wrong JSON type that has only one reading",
+        "Codex skips the event",
+        "it is that reading",
+    ),
+    Defect(
+        "event-without-item",
+        "output_item.added or done without an item",
+        "openai-python and openai-node raise",
+        "it is dropped",
+    ),
     # -- the terminal event -------------------------------------------------------------------------------------------
     Defect(
         "empty-output",
@@ -319,8 +377,18 @@ DEFECTS = _rows(
         "Codex: failed to parse ResponseCompleted, and the request is repeated",
         "the Responses API's words; a missing total is the sum",
     ),
-    Defect("response-done", "the terminal event is called response.done", "all: no terminal event", "it is named by its status"),
-    Defect("unwrapped-response", "the response object is not under `response`", "Codex: stream closed before response.completed", "it is wrapped"),
+    Defect(
+        "response-done",
+        "the terminal event is called response.done",
+        "all: no terminal event",
+        "it is named by its status",
+    ),
+    Defect(
+        "unwrapped-response",
+        "the response object is not under `response`",
+        "Codex: stream closed before response.completed",
+        "it is wrapped",
+    ),
     Defect(
         "incomplete-as-completed",
         "response.completed says status incomplete",
@@ -361,20 +429,73 @@ DEFECTS = _rows(
         "it is response.failed",
     ),
     # -- foreign frames -----------------------------------------------------------------------------------------------
-    Defect("missing-type", "the event's type stands only in the event: line", "nearly all", "it is copied into the body"),
-    Defect("ping", "a ping event", "openai-node: unhandled event; Grok: unknown variant ping", "it becomes a comment (for Codex a keepalive event)"),
-    Defect("empty-frame", "an empty object, or null, as data", "openai-node, AI SDK, litellm, opencode", "it becomes a comment (for Codex a keepalive event)"),
-    Defect("early-keepalive", "a keepalive before response.created", "openai-python: Expected to have received `response.created`", "it becomes a comment"),
-    Defect("bare-lifecycle-event", "response.in_progress without a response", "Grok, OpenCode, openai-python", "it becomes a comment"),
-    Defect("vendor-frame", "codex.* or responsesapi.* frames", "serde readers: unknown variant (Codex itself uses them)", "they become comments, except for Codex"),
-    Defect("foreign-protocol", "frames of Chat Completions or of Anthropic's API", "AI SDK: AI_TypeValidationError", "they are dropped"),
-    Defect("wrong-event-name", "the event: line and the type disagree", "readers that go by the event: line", "the type wins"),
-    Defect("block-without-data", "a block with fields but no data", "the OpenAI SDKs raise on it", "it becomes a comment"),
+    Defect(
+        "missing-type", "the event's type stands only in the event: line", "nearly all", "it is copied into the body"
+    ),
+    Defect(
+        "ping",
+        "a ping event",
+        "openai-node: unhandled event; Grok: unknown variant ping",
+        "it becomes a comment (for Codex a keepalive event)",
+    ),
+    Defect(
+        "empty-frame",
+        "an empty object, or null, as data",
+        "openai-node, AI SDK, litellm, opencode",
+        "it becomes a comment (for Codex a keepalive event)",
+    ),
+    Defect(
+        "early-keepalive",
+        "a keepalive before response.created",
+        "openai-python: Expected to have received `response.created`",
+        "it becomes a comment",
+    ),
+    Defect(
+        "bare-lifecycle-event",
+        "response.in_progress without a response",
+        "Grok, OpenCode, openai-python",
+        "it becomes a comment",
+    ),
+    Defect(
+        "vendor-frame",
+        "codex.* or responsesapi.* frames",
+        "serde readers: unknown variant (Codex itself uses them)",
+        "they become comments, except for Codex",
+    ),
+    Defect(
+        "foreign-protocol",
+        "frames of Chat Completions or of Anthropic's API",
+        "AI SDK: AI_TypeValidationError",
+        "they are dropped",
+    ),
+    Defect(
+        "wrong-event-name",
+        "the event: line and the type disagree",
+        "readers that go by the event: line",
+        "the type wins",
+    ),
+    Defect(
+        "block-without-data", "a block with fields but no data", "the OpenAI SDKs raise on it", "it becomes a comment"
+    ),
     # -- framing and spelling -----------------------------------------------------------------------------------------
-    Defect("byte-order-mark", "the stream begins with a byte order mark", "Codex and aiohttp-sse-client lose the first event", "it is taken off"),
-    Defect("cr-line-ends", "lines end in CR alone", "Codex sees nothing; AI SDK loses the last event", "they end in LF"),
-    Defect("missing-blank-line", "events are divided by one newline only", "Codex sees nothing", "a blank line follows each"),
-    Defect("unterminated-event", "the last event lacks its blank line", "21 of 25 set-ups and Codex lose it", "it gets one"),
+    Defect(
+        "byte-order-mark",
+        "the stream begins with a byte order mark",
+        "Codex and aiohttp-sse-client lose the first event",
+        "it is taken off",
+    ),
+    Defect(
+        "cr-line-ends", "lines end in CR alone", "Codex sees nothing; AI SDK loses the last event", "they end in LF"
+    ),
+    Defect(
+        "missing-blank-line",
+        "events are divided by one newline only",
+        "Codex sees nothing",
+        "a blank line follows each",
+    ),
+    Defect(
+        "unterminated-event", "the last event lacks its blank line", "21 of 25 set-ups and Codex lose it", "it gets one"
+    ),
     Defect("raw-json", "a JSON object without data: in the stream", "everybody skips it", "it becomes an event"),
     Defect("duplicate-keys", "a body with the same key twice", "Codex skips the event", "the last one counts"),
     Defect("not-a-number", "NaN or Infinity in a body", "Codex skips the event", "it is null"),
@@ -385,7 +506,12 @@ DEFECTS = _rows(
         "Codex: OutputTextDelta without active item, text cut",
         "for Codex, it waits until the message is done",
     ),
-    Defect("codex-phase", "a message's phase that Codex does not know", "Codex drops the message", "for Codex, it is taken away"),
+    Defect(
+        "codex-phase",
+        "a message's phase that Codex does not know",
+        "Codex drops the message",
+        "for Codex, it is taken away",
+    ),
 )
 
 
@@ -400,7 +526,9 @@ class Triage:
         self.report = report
         self.limits: Limits = options.limits
         self.is_dirty = False
-        self._off = {slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)}
+        self._off = {
+            slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)
+        }
         self._text = 0
         self._held_events = 0
         self._held_bytes = 0
@@ -417,20 +545,20 @@ class Triage:
     def count_item(self, items: int) -> None:
         """Raise beyond the bound."""
         if items >= self.limits.items:
-            raise BoundExceededError("too-many-items")  # noqa: EM101 (the slug is the message)
+            raise BoundExceededError("too-many-items")
 
     def count_text(self, length: int) -> None:
         """Count remembered text; raise beyond the bound."""
         self._text += length
         if self._text > self.limits.text_bytes:
-            raise BoundExceededError("too-much-text")  # noqa: EM101 (the slug is the message)
+            raise BoundExceededError("too-much-text")
 
     def hold(self, event: Event) -> None:
         """Count an event that has to wait; raise beyond the bound."""
         self._held_events += 1
         self._held_bytes += len(event.text)
         if self._held_events > self.limits.held_frames or self._held_bytes > self.limits.held_bytes:
-            raise BoundExceededError("too-much-held")  # noqa: EM101 (the slug is the message)
+            raise BoundExceededError("too-much-held")
 
     def release(self, event: Event) -> None:
         """An event waits no longer."""

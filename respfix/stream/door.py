@@ -62,10 +62,10 @@ class Door:
             self._renumbers = True
         elif draft.item.kind.type in self.dialect.speakers:
             self._speak(draft, draft.item)
-        elif not self._has_faded(draft) or not self.drop(draft.event, "codex-overlap"):
+        elif not self._has_faded(draft) or not self.drop("codex-overlap"):
             self._leave(draft)
 
-    def drop(self, event: Event, slug: str) -> bool:
+    def drop(self, slug: str) -> bool:
         """Let an event go no further, unless its defect is switched off; then say False."""
         if not self.triage.mend(slug):
             return False

@@ -17,6 +17,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from respfix.stream.splice import is_object
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -109,20 +111,15 @@ def _split_field(line: bytes) -> tuple[bytes, bytes]:
 
 def is_whole_object(data: bytes) -> bool:
     """Is this the text of one JSON object, or the [DONE] sentinel?"""
-    if data.strip() == b"[DONE]":
-        return True
-    try:
-        return isinstance(json.loads(data), dict)
-    except (ValueError, RecursionError):
-        return False
+    return data.strip() == b"[DONE]" or is_object(data.decode("utf-8", "surrogateescape"))
 
 
-def _parse(raw: bytes, faults: tuple[str, ...] = ()) -> Frame:
+def _parse(raw: bytes, faults: tuple[str, ...], *, bare_json: bool) -> Frame:
     """Read the fields of one block."""
     event, data, fields = None, None, False
     for line in raw.splitlines():
         name, value = _split_field(line)
-        if name == b"json" and data is None:
+        if name == b"json" and data is None and bare_json:
             return Frame(b"data: " + line + b"\n\n", event, line, (*faults, "raw-json"), fields=True)
         fields = fields or name in _FIELDS
         if name == b"event":
@@ -144,8 +141,10 @@ def _first_object(line: bytes) -> bytes | None:
 
 @dataclass(slots=True)
 class _Block:
-    """What the lines of the unfinished block have shown so far, to see where the next event begins without a blank
-    line. Only the first data line is ever tested, once, so a pretty-printed object of any length costs nothing more.
+    """What the lines of the unfinished block have shown so far, to see where the next event begins.
+
+    It may begin without a blank line. Only the first data line is ever tested, once, so a pretty-printed object of any
+    length costs nothing more.
     """
 
     event: bool = False
@@ -256,7 +255,7 @@ class Framer:
         rest = self._rest
         if self._skip_lf and start < len(rest):
             self._skip_lf = False
-            if rest[start] == 0x0A:
+            if rest.startswith(b"\n", start):
                 del rest[start]
         if start < len(rest) and rest[start] in b"\r\n" and (lead := _LINE_END.match(rest, start)):
             return lead.end()  # a blank line too many is a frame of its own and needs no waiting
@@ -298,7 +297,7 @@ class Framer:
 
     def _frame(self, raw: bytes) -> Frame:
         """Read one block, writing anew what the measured clients cannot read."""
-        frame = _parse(raw, self._take_faults())
+        frame = _parse(raw, self._take_faults(), bare_json="raw-json" not in self.off)
         if self._has_cr and _BARE_CR.search(frame.raw):
             frame = self._mended(frame, _ANY_LINE_END.sub(b"\n", frame.raw), "cr-line-ends")
         if frame.data is not None and frame.raw.endswith(b"\n") and not _ends_in_blank_line(frame.raw):

@@ -47,7 +47,6 @@ KEEPALIVE = "keepalive"
 PREFIX = "response."
 
 
-
 def _nothing() -> Mapping[str, Any]:
     return field(default_factory=lambda: MappingProxyType({}))
 
@@ -102,6 +101,7 @@ class Kind:
     whole_is_said_once: bool = False  # what stands only in its done event is not said after other parts were
     ends_turn: bool = False  # a turn may end with it, so a clean end after it is an end
     may_stay_open: bool = False  # OpenAI itself never closes some (openai, mcp_list_tools, 2025-11)
+
 
 LEAVES = (
     Leaf(
@@ -167,7 +167,12 @@ KINDS = {
     kind.type: kind
     for kind in (
         Kind(
-            "message", "msg_", (CONTENT,), wants={"role": "assistant", "content": []}, also={"status": ""}, ends_turn=True
+            "message",
+            "msg_",
+            (CONTENT,),
+            wants={"role": "assistant", "content": []},
+            also={"status": ""},
+            ends_turn=True,
         ),
         Kind(
             "reasoning",

@@ -57,7 +57,7 @@ def _copy_type(event: Event) -> Event:
 def _wrap(event: Event) -> Event:
     inner = {key: value for key, value in event.body.items() if key not in ("type", "sequence_number")}
     event_type = event.type or TERMINAL_OF.get(_status(event), IN_PROGRESS)
-    return event.changed({key: REMOVED for key in inner} | {"response": inner}, event_type)
+    return event.changed(dict.fromkeys(inner, REMOVED) | {"response": inner}, event_type)
 
 
 def _name_by_status(event: Event) -> Event:
@@ -98,7 +98,11 @@ QUIRKS = (
         lambda event, _: not event.type and _is_protocol_name(event.name) and not event.body.get("error"),
         _copy_type,
     ),
-    Quirk("missing-type", lambda event, _: not event.type and bool(event.body.get("error")), lambda event: event.changed({}, ERROR)),
+    Quirk(
+        "missing-type",
+        lambda event, _: not event.type and bool(event.body.get("error")),
+        lambda event: event.changed({}, ERROR),
+    ),
     Quirk("foreign-protocol", _is_other_protocol, lambda _: None),
     Quirk(
         "vendor-frame",
@@ -108,7 +112,9 @@ QUIRKS = (
     Quirk("response-done", lambda event, _: event.type == PREFIX + "done", _name_by_status),
     Quirk(
         "wrong-event-name",
-        lambda event, _: bool(event.type) and event.name not in (None, event.type) and event.type not in (DONE, COMMENT),
+        lambda event, _: (
+            bool(event.type) and event.name not in (None, event.type) and event.type not in (DONE, COMMENT)
+        ),
         _rename,
     ),
 )

@@ -1,11 +1,12 @@
 """The engine: what upstream's events mean, given what is open.
 
-It knows no event by name. `grammar.PLACES` says which bracket an event belongs to and whether it opens, grows, remarks on
-or closes it. One method for each of these finds whom the event is for, has `brackets` open what is missing around it or
-close what should have been closed before it, sets its names and values right and sends it on. What it adds to the truth
-goes to the ledger.
+It knows no event by name. `grammar.PLACES` says which bracket an event belongs to and whether it opens, grows, remarks
+on or closes it. One method for each of these finds whom the event is for, has `brackets` open what is missing around it
+or close what should have been closed before it, sets its names and values right and sends it on. What it adds to the
+truth goes to the ledger.
 
-A call that nobody can name yet is not announced: its events wait in the item, and are taken again when its name has come.
+A call that nobody can name yet is not announced: its events wait in the item, and are taken again when its name has
+come.
 """
 
 from __future__ import annotations
@@ -15,7 +16,20 @@ from typing import TYPE_CHECKING, Any
 from respfix.stream.bodies import type_of_item
 from respfix.stream.brackets import Brackets
 from respfix.stream.event import Body, Event
-from respfix.stream.grammar import CREATED, PLACES, PREFIX, STATUS_OF, Array, Kind, Leaf, Place, Role, Scope, kind_of, own_leaf
+from respfix.stream.grammar import (
+    CREATED,
+    PLACES,
+    PREFIX,
+    STATUS_OF,
+    Array,
+    Kind,
+    Leaf,
+    Place,
+    Role,
+    Scope,
+    kind_of,
+    own_leaf,
+)
 from respfix.stream.ledger import Item, Names, Part
 from respfix.stream.values import closing_value, text_of, value_of, whole_number
 
@@ -63,7 +77,7 @@ class Repair(Brackets):
             if self.drop(event, "bare-lifecycle-event"):
                 self.send(self.keepalive())
             return
-        if event.type == CREATED and self.response is not None and self.door.drop(event, "repeated-response-created"):
+        if event.type == CREATED and self.response is not None and self.door.drop("repeated-response-created"):
             return
         if self.response is not None and isinstance(body.get("id"), str) and body["id"] != self.response["id"]:
             self.ledger.rotates = True  # no other server changes the id before it has said anything
@@ -256,7 +270,7 @@ class Repair(Brackets):
             if part is not None and (leaf.array is None or self._is_repeat(part, text, event)):
                 self.drop(event, "repeated-delta")
                 return
-            if not text and self.door.drop(event, "delta-without-text"):
+            if not text and self.door.drop("delta-without-text"):
                 return
             part = self._begin_part(item, leaf, index)
         self.open_part(item, part)
@@ -326,7 +340,7 @@ class Repair(Brackets):
             if item is None:
                 return None
         if item is None:
-            if not opens and self.door.drop(event, "delta-without-text"):
+            if not opens and self.door.drop("delta-without-text"):
                 return None
             self.open_response()
             item = self.new_item(kind, names, {})
@@ -363,10 +377,10 @@ class Repair(Brackets):
                 slug = "wrong-kind" if whole_number(index) == part.index else "wrong-part-index"
                 if self.triage.mend("missing-part-index" if index is None else slug):
                     changes[leaf.array.index] = part.index
-        if PLACES[event.type].role in (Role.GROW, Role.CLOSE) and PLACES[event.type].scope is Scope.VALUE:
-            for key, value in leaf.event_also.items():
-                if key not in event.body and self.triage.mend("neutral-keys"):
-                    changes[key] = value
+        if event.type in (leaf.delta, leaf.done):
+            neutral = {key: value for key, value in leaf.event_also.items() if key not in event.body}
+            if neutral and self.triage.mend("neutral-keys"):
+                changes |= neutral
         self.send(event, changes, item)
 
     def _pass(self, event: Event) -> None:

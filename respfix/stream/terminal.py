@@ -113,7 +113,9 @@ class Terminal(Repair):
 
     def _announce_late(self, body: Body) -> None:
         """The terminal event is the first that says anything of the response."""
-        announced = {key: value for key, value in body.items() if key not in ("output", "usage", "status", "completed_at")}
+        announced = {
+            key: value for key, value in body.items() if key not in ("output", "usage", "status", "completed_at")
+        }
         self.id_is_made = False
         self.triage.is_dirty = True
         self.make_created(self.makes.response(announced, None, self.identity(), "in_progress"))
@@ -195,7 +197,9 @@ class Terminal(Repair):
         self.open_response()
         kind = kind_of(type_of_item(entry))
         item_id, call_id = entry.get("id"), entry.get("call_id")
-        names = Names(item_id if isinstance(item_id, str) else None, None, call_id if isinstance(call_id, str) else None)
+        names = Names(
+            item_id if isinstance(item_id, str) else None, None, call_id if isinstance(call_id, str) else None
+        )
         item = self.new_item(kind, names, entry)
         self._supply(item, entry)
         if item.is_announced and not item.is_done:
@@ -208,8 +212,7 @@ class Terminal(Repair):
             return item.final
         if self._is_one_text_for_several(item, came):
             return item.final
-        filled = self.bodies.done(item, came, str(came.get("status") or (item.final or {}).get("status") or "completed"))
-        return filled
+        return self.bodies.done(item, came, str(came.get("status") or (item.final or {}).get("status") or "completed"))
 
     def _is_one_text_for_several(self, item: Item, came: Body) -> bool:
         """Did upstream put into one entry what left as several items?"""
@@ -251,7 +254,10 @@ class Terminal(Repair):
 
     def _note_error(self, event: Event) -> None:
         """An error passes as it came; if no response.failed follows, one is sent with its words."""
-        self.error = _error_in(event.body) or {"code": "server_error", "message": "the upstream sent an error without words"}
+        self.error = _error_in(event.body) or {
+            "code": "server_error",
+            "message": "the upstream sent an error without words",
+        }
         self.send(event)
 
     def _end_failed(self, event: Event) -> None:
