@@ -119,7 +119,7 @@ class Brackets:
         for part in parts[len(entries) :]:
             self.settle(item, part, None)
         usual = leaf_of(item.kind.type, array, None)
-        if not parts and usual and (found := item.found.get(array.key)):
+        if not parts and usual and (found := item.found.pop(array.key, "")):
             self.settle(item, item.add(usual), found)
 
     def _add_unsaid(self, item: Item, leaf: Leaf, entry: Body) -> None:

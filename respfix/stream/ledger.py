@@ -76,7 +76,7 @@ class Item:
     awaits_second_id: bool = False  # upstream rotates ids: the next event's id is the one that counts
     own: Part | None = None
     arrays: dict[str, list[Part]] = field(default_factory=dict)
-    found: dict[str, str] = field(default_factory=dict)  # by array: text that stood in its announcement
+    found: dict[str, str] = field(default_factory=dict)  # by array: text of its announcement, until a part takes it
     added_event: Event | None = None  # upstream's announcement, until it leaves
     waiting: list[Event] = field(default_factory=list)  # what cannot leave before it is announced
     continues: Item | None = None  # the item that upstream takes this one for

@@ -79,8 +79,8 @@ class Repair(Brackets):
             return
         if event.type == CREATED and self.response is not None and self.door.drop("repeated-response-created"):
             return
-        if self.response is not None and isinstance(body.get("id"), str) and body["id"] != self.response["id"]:
-            self.ledger.rotates = True  # no other server changes the id before it has said anything
+        if self.response is not None and not self.id_is_made and body.get("id") not in (None, self.response["id"]):
+            self.ledger.rotates = True  # GitHub Copilot; no other server changes the id before it has said anything
         whole = self.bodies.response(body, self.response, self.identity(), STATUS_OF[event.type])
         if event.type != CREATED:
             self.has_progress = True
@@ -217,10 +217,10 @@ class Repair(Brackets):
             self.settle_elders(item, leaf.array)
         part = self._begin_part(item, leaf, index)
         part.is_announced, part.body = True, body
-        part.found = (text_of(body.get(leaf.value)) or "") if leaf.value else ""
         whole = self.bodies.part(leaf, body)
-        if part.found and self.triage.mend("filled-snapshot"):
-            whole = {**whole, leaf.value: ""}
+        text = text_of(body.get(leaf.value)) if leaf.value else None
+        if text and self.triage.mend("filled-snapshot"):
+            whole, part.found = {**whole, leaf.value: ""}, text
         self._send_named(event, item, part, {} if whole is event.body.get("part") else {"part": whole})
 
     def _part_closes(self, event: Event, place: Place) -> None:
@@ -253,6 +253,7 @@ class Repair(Brackets):
         part = item.add(leaf)
         if leaf.array is not None:
             item.bind_part(leaf.array, index, part)
+            part.found = item.found.pop(leaf.array.key, "")
         return part
 
     # -- values -------------------------------------------------------------------------------------------------------

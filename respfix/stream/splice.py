@@ -36,6 +36,7 @@ class _Reader:
 
 
 _skip = json.JSONDecoder().raw_decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def parse(text: str) -> tuple[Any, set[str]]:
@@ -63,7 +64,7 @@ def is_object(text: str) -> bool:
 def dump(value: Any) -> str:
     """Write a value as OpenAI does: compact, raw UTF-8."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _encode(value)
     except ValueError:
         return dump(_finite(value))  # 1e999 is JSON, but its value is infinite
     return text if _is_utf8(text) else json.dumps(value, separators=(",", ":"))  # half a surrogate pair

@@ -276,6 +276,8 @@ class Terminal(Repair):
             changes["error"] = _top_level(error)
         elif stated and not event.body.get("error") and self.triage.mend("failed-unnoticed"):
             changes["error"] = _top_level(stated)
+        if stated and isinstance(body.get("error"), str) and self.triage.mend("wrong-kind"):
+            whole = altered(whole, {"error": stated})
         if whole is not came:
             changes["response"] = whole
         self._leave(event, changes)
