@@ -9,7 +9,7 @@ import struct
 from aiohttp import ClientResponse, web
 from aiohttp.http import StreamWriter
 
-from respfix.relay.headers import ANSWER_ONLY, REWRITTEN_BODY, is_event_stream, onward, unencodable
+from respfix.relay.headers import ANSWER_ONLY, REWRITTEN_BODY, is_event_stream, onward, spelled, unencodable
 
 MADE_UP = ("Content-Type", "Date", "Server")  # what aiohttp adds to an answer that has none
 # on, 0 s: closing sends a reset. Nothing less shows an HTTP/1.0 client that its body is not whole.
@@ -22,7 +22,7 @@ class Answer(web.StreamResponse):
     @classmethod
     def relaying(cls, upstream: ClientResponse, *, is_rewritten: bool = False) -> Answer:
         """The answer to an upstream's, whose body is relayed or rewritten."""
-        headers = onward(upstream.headers, {*ANSWER_ONLY, *(REWRITTEN_BODY if is_rewritten else ())})
+        headers = onward(spelled(upstream.raw_headers), {*ANSWER_ONLY, *(REWRITTEN_BODY if is_rewritten else ())})
         if is_rewritten and not is_event_stream(upstream.headers):
             headers["Content-Type"] = "text/event-stream"
         if upstream.status == 101:  # noqa: PLR2004 (Switching Protocols)

@@ -30,7 +30,7 @@ class Decoder(Protocol):
 
 
 class _Inflate:
-    """gzip, with any number of members, and deflate, with or without the zlib header that it should have."""
+    """gzip, with any number of members, or zlib."""
 
     def __init__(self, window_bits: int) -> None:
         self._window_bits = window_bits
@@ -45,28 +45,43 @@ class _Inflate:
                 if not chunk:
                     return
                 self._inflater = zlib.decompressobj(self._window_bits)
-            piece = self._inflate(chunk)
+            self._is_untouched = False
+            try:
+                piece = self._inflater.decompress(chunk, STEP)
+            except zlib.error as error:
+                raise DecodingError(str(error)) from None
             if piece:
                 yield piece
             # A full piece may have left output inside zlib although all of the input was taken.
             is_full = len(piece) == STEP
             chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
 
-    def _inflate(self, chunk: bytes) -> bytes:
-        try:
-            piece = self._inflater.decompress(chunk, STEP)
-        except zlib.error as error:
-            if not self._is_untouched or self._window_bits != zlib.MAX_WBITS:
-                raise DecodingError(str(error)) from None
-            # "deflate" without the zlib header, as some servers have always sent it.
-            self._window_bits = -zlib.MAX_WBITS
-            self._inflater = zlib.decompressobj(self._window_bits)
-            piece = self._inflate(chunk)
-        self._is_untouched = False
-        return piece
-
     def close(self) -> None:
         if not self._inflater.eof and not self._is_untouched:
+            raise DecodingError("the compressed body is not at its end")
+
+
+class _Deflate:
+    """What HTTP calls deflate: zlib, but some servers have always sent it without zlib's two bytes of header."""
+
+    def __init__(self) -> None:
+        self._start = b""
+        self._inflate: _Inflate | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        if self._inflate is None:
+            self._start += chunk
+            if len(self._start) < 2:  # noqa: PLR2004 (the header's length)
+                return
+            has_header = self._start[0] & 15 == zlib.DEFLATED and int.from_bytes(self._start[:2]) % 31 == 0
+            self._inflate = _Inflate(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
+            chunk = self._start
+        yield from self._inflate.feed(chunk)
+
+    def close(self) -> None:
+        if self._inflate is not None:
+            self._inflate.close()
+        elif self._start:
             raise DecodingError("the compressed body is not at its end")
 
 
@@ -112,7 +127,7 @@ def _zstd() -> Decoder:
 _DECODERS: dict[str, Callable[[], Decoder]] = {
     "gzip": lambda: _Inflate(16 + zlib.MAX_WBITS),
     "x-gzip": lambda: _Inflate(16 + zlib.MAX_WBITS),
-    "deflate": lambda: _Inflate(zlib.MAX_WBITS),
+    "deflate": _Deflate,
     "br": _brotli,
     "zstd": _zstd,
 }

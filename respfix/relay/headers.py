@@ -40,6 +40,14 @@ REWRITTEN_BODY: Mapping[str, str] = {
 }
 
 
+def spelled(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
+    """The headers as they were spelled; aiohttp's C parser turns `ETag` into `Etag` and `x-request-id` into others."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, value in raw:
+        headers.add(name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+    return headers
+
+
 def _tokens(headers: Headers, name: str) -> set[str]:
     return {token.strip().lower() for value in headers.getall(name, ()) for token in value.split(",")}
 

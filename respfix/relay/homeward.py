@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 import time
@@ -135,8 +136,21 @@ class Homeward:
         mender = Mender(self._options())
         trip.entry.report = mender.report
         answer = await self._begin(is_rewritten=True)
+        awake = self._keep_awake(answer, mender)
+        try:
+            ending = await self._flow(source, mender, answer, first)
+        finally:
+            if awake:
+                awake.cancel()
+        if tail := mender.close(ending, trip.entry.seconds):
+            await self._write(answer, tail)
+        return await self._end(answer, ending, is_told=mender.report.terminal is not None)
+
+    async def _flow(self, source: Source | Decoded, mender: Mender, answer: Answer, chunk: bytes) -> Ending:
+        """One read, at most one write; nothing waits for more."""
+        trip = self._trip
         is_over = False
-        chunk = first or await source.read()
+        chunk = chunk or await source.read()
         while chunk:
             if mended := mender.feed(chunk):
                 await self._write(answer, mended)
@@ -144,10 +158,23 @@ class Homeward:
                 is_over = True
                 trip.patience.end_within(trip.config.timeouts.grace, Ending.OVER)
             chunk = await source.read()
-        ending = source.ending or Ending.CUT
-        if tail := mender.close(ending, trip.entry.seconds):
-            await self._write(answer, tail)
-        return await self._end(answer, ending, is_told=mender.report.terminal is not None)
+        return source.ending or Ending.CUT
+
+    def _keep_awake(self, answer: Answer, mender: Mender) -> asyncio.Task[None] | None:
+        """Break the silence of a slow upstream, for proxies and clients that take it for a dead one."""
+        trip = self._trip
+
+        async def tick() -> None:
+            with contextlib.suppress(ConnectionError):  # whoever reads the upstream will hear of it
+                while True:
+                    before = trip.entry.sent
+                    # Silent for half of the time, and with the next half the silence would be too long.
+                    await asyncio.sleep(trip.config.keepalive / 2)
+                    is_silent = trip.entry.sent == before and not trip.request.protocol.writing_paused
+                    if is_silent and (sign := mender.keepalive()):
+                        await self._write(answer, sign)
+
+        return asyncio.create_task(tick()) if trip.config.keepalive else None
 
     async def _end(self, answer: Answer, ending: Ending, *, is_told: bool = False) -> Answer:
         """End the body cleanly where it is whole, or where the stream itself has told what became of it."""

@@ -9,7 +9,7 @@ from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientRes
 from aiohttp.http import HttpVersion11
 from yarl import URL
 
-from respfix.relay.headers import is_plainly_framed, is_websocket, onward, unencodable
+from respfix.relay.headers import is_plainly_framed, is_websocket, onward, spelled, unencodable
 from respfix.relay.patience import PatienceLostError
 from respfix.relay.refusal import Refusal
 from respfix.relay.trip import Trip
@@ -83,7 +83,7 @@ class Outward:
         url = URL.build(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path=target, encoded=True)
         asks_identity = trip.may_mend and trip.config.repair == "on"
         headers = onward(
-            request.headers,
+            spelled(request.raw_headers),
             {*(() if trip.config.pass_host else ("host",)), *(("accept-encoding",) if asks_identity else ())},
         )
         if asks_identity:

@@ -15,22 +15,27 @@ BLANKS = 64 * 1024
 class Sniffer:
     """Takes the beginning of a body as it comes, until it is sure."""
 
-    __slots__ = ("_start", "is_stream")
+    __slots__ = ("_blanks", "_line", "is_stream")
 
     def __init__(self) -> None:
         self.is_stream: bool | None = None  # None: not yet known
-        self._start = b""
+        self._line = b""
+        self._blanks = 0
 
     def feed(self, chunk: bytes) -> bool | None:
         """Look at more of the body; True or False is final."""
         if self.is_stream is not None:
             return self.is_stream
-        self._start += chunk
-        if BOM.startswith(self._start):
-            return None
-        line = self._start.removeprefix(BOM).lstrip(b"\r\n\t ")
-        if line.startswith(FIELDS):
+        start = self._line + chunk
+        if not self._blanks:
+            if BOM.startswith(start):
+                self._line = start
+                return None
+            start = start.removeprefix(BOM)
+        self._line = start.lstrip(b"\r\n\t ")
+        self._blanks += len(start) - len(self._line)
+        if self._line.startswith(FIELDS):
             self.is_stream = True
-        elif len(self._start) > BLANKS or not any(field.startswith(line) for field in FIELDS):
+        elif self._blanks > BLANKS or not any(field.startswith(self._line) for field in FIELDS):
             self.is_stream = False
         return self.is_stream
