@@ -29,7 +29,7 @@ def request(
     return b"\r\n".join([*lines, b"", body or b""])
 
 
-def config_for(upstream: Upstream | str, /, *, listen: str = "127.0.0.1", **changes: Any) -> Config:  # noqa: ANN401
+def config_for(upstream: Upstream | str, /, *, listen: str = "127.0.0.1", **changes: Any) -> Config:
     """A configuration whose patience is short enough for a test; `timeouts` may be given as a dict."""
     url = upstream if isinstance(upstream, str) else upstream.url
     timeouts = Timeouts(**{"drain": 0.2, "grace": 0.2, **changes.pop("timeouts", {})})
@@ -103,7 +103,7 @@ async def connected(address: Address) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
-async def through(upstream: Upstream | str, **changes: Any) -> AsyncIterator[Client]:  # noqa: ANN401
+async def through(upstream: Upstream | str, **changes: Any) -> AsyncIterator[Client]:
     """One connection through a respfix of its own."""
     async with running(config_for(upstream, **changes)) as address, connected(address) as client:
         yield client

@@ -446,7 +446,6 @@ def test_broken_and_unfinished_codings_are_noticed(coding: str) -> None:
         unfinished.close()
     with pytest.raises(DecodingError):
         list(broken.feed(b"\xff\xfe not compressed at all" * 10))
-        broken.close()
 
 
 def test_a_decompression_bomb_comes_in_bounded_pieces() -> None:
