@@ -19,15 +19,20 @@ EDGES = {
     "stream.contract": "",
     "stream.dialects": "",
     "stream.splice": "",
-    "stream.frames": "",
+    "stream.frames": "stream.splice",
     "stream.event": "stream.frames stream.splice",
     "stream.defects": "stream.contract stream.event",
     "stream.grammar": "",
     "stream.ledger": "stream.event stream.grammar",
-    "stream.door": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice",
-    "stream.bodies": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice",
-    "stream.repair": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.event "
-    "stream.grammar stream.ledger stream.splice",
+    "stream.values": "stream.grammar stream.ledger stream.splice",
+    "stream.door": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice "
+    "stream.values",
+    "stream.bodies": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice "
+    "stream.values",
+    "stream.brackets": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.event "
+    "stream.grammar stream.ledger stream.values",
+    "stream.repair": "stream.bodies stream.brackets stream.contract stream.defects stream.event stream.grammar "
+    "stream.ledger stream.values",
     "stream.terminal": "stream.bodies stream.contract stream.event stream.grammar stream.ledger stream.repair "
     "stream.splice",
     "stream.quirks": "stream.dialects stream.event stream.grammar",
@@ -56,6 +61,10 @@ EDGES = {
     "relay.trip relay.upstream stream",
     "app": "config journal relay relay.refusal relay.upstream respfix",
     # the commands
+    "demo.streams": "",
+    "demo.readers": "demo.streams",
+    "demo.client": "demo.streams",
+    "demo.upstream": "demo.streams",
     "cli": "app config demo respfix sources stream stream.defects",
     "__main__": "cli",
 }
@@ -70,8 +79,8 @@ IMPURE = {
     *("datetime", "random", "secrets", "time", "uuid"),
 }
 
-# The only files that may spell the name of an event.
-EVENT_NAMES = {"stream.grammar", "stream.quirks"}
+# The only files that may spell the name of an event; what the demo's upstream sends is a recording.
+EVENT_NAMES = {"stream.grammar", "stream.quirks", "demo.streams"}
 
 
 def modules() -> dict[str, Path]:
