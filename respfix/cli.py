@@ -219,10 +219,22 @@ def _demo_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         epilog="example:\n  respfix demo\n  respfix demo --serve",
     )
     parser.add_argument("--serve", action="store_true", help="keep both running, to try a client of your own")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        metavar="PORT",
+        help="with --serve: the broken server's port; respfix takes the next one (default: 8080, or what is free)",
+    )
     parser.set_defaults(command=_demo)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**16 - 1:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {2**16 - 2}, such as 8080, not {text!r}")
+    return int(text)
 
 
 def _demo(args: argparse.Namespace) -> int:
     from respfix import demo
 
-    return demo.run(serve=args.serve)
+    return demo.run(serve=args.serve, port=args.port)

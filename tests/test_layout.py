@@ -60,6 +60,17 @@ EDGES = {
     "relay": "config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal "
     "relay.trip relay.upstream stream",
     "app": "config journal relay relay.refusal relay.upstream respfix",
+    # the demo: a broken server, a client, and what strict readers make of both
+    "demo.streams": "",
+    "demo.readers": "demo.streams",
+    "demo.answer": "demo.readers demo.streams stream",
+    "demo.comparison": "demo.streams",
+    "demo.screen": "demo.comparison demo.streams",
+    "demo.client": "demo.streams",
+    "demo.upstream": "demo.streams",
+    "demo.stage": "app config demo.screen demo.streams demo.upstream journal",
+    "demo": "app demo.answer demo.client demo.comparison demo.readers demo.screen demo.stage demo.streams "
+    "stream.defects",
     # the commands
     "demo.streams": "",
     "demo.readers": "demo.streams",
