@@ -73,8 +73,8 @@ def is_websocket(method: str, headers: Headers) -> bool:
 
 
 def is_plainly_framed(headers: Headers) -> bool:
-    """Chunked is the only transfer coding in use: any other one would be lost together with the header."""
-    return _tokens(headers, "Transfer-Encoding") <= {"chunked"}
+    """One length at most, and no transfer coding but chunked: another one would be lost together with the header."""
+    return _tokens(headers, "Transfer-Encoding") <= {"chunked"} and len(headers.getall("Content-Length", ())) < 2  # noqa: PLR2004
 
 
 def unencodable(headers: Headers) -> str | None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator
 
 from aiohttp import ClientError, ClientOSError, ClientPayloadError, ClientResponse
+from aiohttp.http import HttpProcessingError
 
 from respfix.relay.codings import Decoder, DecodingError
 from respfix.relay.patience import Patience, PatienceLostError
@@ -50,7 +51,7 @@ class Source:
         except PatienceLostError:
             self.ending = self._patience.ending
             chunk = self._content.read_nowait()
-        except (ClientError, OSError):
+        except (ClientError, HttpProcessingError, OSError):  # the second comes from aiohttp's pure-Python parser
             self.ending = Ending.CUT
             chunk = self._remainder()
         if self.kept is not None and chunk:
