@@ -42,8 +42,8 @@ class Screen:
 
     def compare(self, rows: Iterable[Row]) -> None:
         """Write both sides beside each other."""
-        for mark, line in comparison(rows, self.width):
-            self._print(self._styled(line, mark))
+        for mark, left, right in comparison(rows, self.width):
+            self._print(left + self._styled(right.rstrip(), mark))
 
     def reading(self, client: str, sides: Sequence[tuple[str, bool]]) -> None:
         """Write what a client makes of each side, and whether it is right."""
@@ -78,19 +78,18 @@ def prefix_for(width: int) -> str:
     return PREFIX if width >= ROOMY else ""
 
 
-def comparison(rows: Iterable[Row], width: int) -> list[tuple[str, str]]:
-    """Rows as lines of at most this width, each with its mark."""
+def comparison(rows: Iterable[Row], width: int) -> list[tuple[str, str, str]]:
+    """Rows as lines of at most this width: each one's mark, its left and its right half."""
     rows = list(rows)
     prefix = prefix_for(width)
     column = max(len(prefix + run.label()) for row in rows for run in (row.before, row.after) if run)
-    lines = [("dim", f"  {'straight':<{column}}    through respfix")]
+    lines = [("dim", f"  {'straight':<{column}}", "    through respfix")]
     for row in rows:
         before, after = (prefix + run.label() if run else "" for run in (row.before, row.after))
-        line = f"  {before:<{column}}  {row.mark} {after}"
-        beside, note = f"{line:<{2 * column + 6}}", ", ".join(row.filled)
-        if note and len(beside) + 2 + len(note) <= width:
-            line, note = f"{beside}  {note}", ""
-        lines.append((row.mark, line))
-        if note:
-            lines.append((row.mark, f"  {'':<{column}}      {note}"[:width]))
+        left, right = f"  {before:<{column}}", f"  {row.mark} {after:<{column}}"
+        note = ", ".join(row.filled)
+        fits = len(left + right) + 2 + len(note) <= width
+        lines.append((row.mark, left, f"{right}  {note}" if fits else right))
+        if not fits:
+            lines.append((row.mark, f"  {'':<{column}}", f"      {note}"))
     return lines

@@ -77,10 +77,9 @@ def _explain(screen: Screen, broken: str, fixed: str) -> None:
     -d '{{"model": "anthropic-text", "input": "hello", "stream": true}}'""")
     screen.title("Or let Codex ask: ~/.codex/config.toml")
     for name, url in (("broken", broken), ("respfix", fixed)):
-        screen.verbatim(
-            f'[model_providers.{name}]\nname = "{name}"\nbase_url = "{url}"\n'
-            'wire_api = "responses"\nsupports_websockets = false\n'
-        )
+        screen.verbatim(f'  [model_providers.{name}]\n  name = "{name}"\n  base_url = "{url}"')
+        screen.verbatim('  wire_api = "responses"\n  supports_websockets = false')
+        screen.say()
     screen.verbatim("  codex exec -c model_provider=broken anthropic-text")
     screen.verbatim("  codex exec -c model_provider=respfix anthropic-text")
     screen.title("The model's name, or a word in the prompt, chooses the answer")
