@@ -51,10 +51,14 @@ class Mender:
         """The body has ended like this, after so many seconds; give back what is still owed."""
         if self.report.stopped is not None:
             return b""
-        rest = self._mend(self._framer.close())
+        frames, cut = self._framer.close()
+        rest = self._mend(frames)
         if self.report.stopped is not None:
-            return rest
-        return rest + self._write(self._repair.close(ending, seconds))
+            return rest + cut
+        owed = self._write(self._repair.close(ending, seconds))
+        if owed and cut and self._triage.mend("cut-frame"):
+            cut = b""  # half an event is no event, says the specification, and what is owed must not be glued to it
+        return rest + cut + owed
 
     def keepalive(self) -> bytes:
         """Give bytes that show the client a living stream; none in the middle of a frame, or after the end."""

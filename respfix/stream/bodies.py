@@ -104,7 +104,8 @@ class Bodies:
         body = self._named(item, body)
         changes: Body = {}
         for array in item.kind.arrays:
-            if body.get(array.key) and self.triage.mend("filled-snapshot"):
+            came = body.get(array.key)
+            if came not in (None, []) and self.triage.mend("filled-snapshot" if came else "wrong-kind"):
                 changes[array.key] = []
         if item.own and body.get(item.own.leaf.value) and self.triage.mend("filled-snapshot"):
             changes[item.own.leaf.value] = ""
@@ -115,7 +116,8 @@ class Bodies:
         body = self._named(item, body)
         changes: Body = {}
         for array in item.kind.arrays:
-            if (came := body.get(array.key)) or item.parts(array):
+            came = body.get(array.key)
+            if came not in (None, []) or item.parts(array):
                 changes[array.key] = self._spoken(item, array, came)
         if item.own:
             changes[item.own.leaf.value] = self._own(item.own, body.get(item.own.leaf.value))

@@ -496,6 +496,12 @@ DEFECTS = _rows(
     Defect(
         "unterminated-event", "the last event lacks its blank line", "21 of 25 set-ups and Codex lose it", "it gets one"
     ),
+    Defect(
+        "cut-frame",
+        "the body ends in the middle of an event",
+        "what follows would be read as the rest of it",
+        "the half is left out",
+    ),
     Defect("raw-json", "a JSON object without data: in the stream", "everybody skips it", "it becomes an event"),
     Defect("duplicate-keys", "a body with the same key twice", "Codex skips the event", "the last one counts"),
     Defect("not-a-number", "NaN or Infinity in a body", "Codex skips the event", "it is null"),

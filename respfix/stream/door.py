@@ -41,6 +41,7 @@ class Door:
     _next_index: int = 0
     _last_number: int = -1
     _renumbers: bool = False
+    _is_numbered: bool = False  # upstream counts its events
     _speaker: Item | None = None  # the message that is being said
     _parked: dict[int, list[Draft]] = field(default_factory=dict)  # messages that have not said a word yet, by id()
     _held: list[Draft] = field(default_factory=list)  # what others wanted to say meanwhile
@@ -86,7 +87,10 @@ class Door:
                 self._leave(draft)
 
     def _has_faded(self, draft: Draft) -> bool:
-        """Was this item interrupted? Then the client hears nothing of it but its done, which carries the whole."""
+        """Was this item interrupted? Then the client hears nothing of it but its done, which carries the whole.
+
+        Not its part's closing either: Codex logs every event of an item that is not its active one as an error.
+        """
         return id(draft.item) in self._faded and draft.event.type != ITEM_DONE
 
     def _speak(self, draft: Draft, item: Item) -> None:
@@ -117,7 +121,7 @@ class Door:
         event, changes = draft.event, dict(draft.changes)
         if draft.item is not None:
             self._place(draft, draft.item, changes)
-        if event.type not in (COMMENT, DONE) and _is_numbered(event):
+        if event.type not in (COMMENT, DONE) and _takes_number(event):
             self._number(draft, changes)
         if draft.event.is_made and event.type != COMMENT:
             self._out.append(Event.made(event.type, **{**event.body, **changes, "type": event.type}))
@@ -156,16 +160,19 @@ class Door:
         elif number is None:
             if self.triage.mend("missing-sequence-number" if came is None else "wrong-kind"):
                 changes["sequence_number"] = due
+            elif self._is_numbered:
+                return  # a keepalive without a number in a stream that has them
             number = due
         elif (self._renumbers and number != due) or (
             number <= self._last_number and self.triage.mend("sequence-number-not-rising")
         ):
             self._renumbers = True
             number = changes["sequence_number"] = due
+        self._is_numbered = self._is_numbered or came is not None
         self._last_number = max(number, due)
 
 
-def _is_numbered(event: Event) -> bool:
+def _takes_number(event: Event) -> bool:
     """The protocol's own events carry a number; a vendor's frames beside it and our own keepalives need none."""
     if event.type == KEEPALIVE and event.is_made:
         return False

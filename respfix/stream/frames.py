@@ -176,6 +176,7 @@ class Framer:
     _rest: bytearray = field(default_factory=bytearray)
     _scanned: int = 0  # no blank line ends before this place
     _lined: int = 0  # complete lines of the unfinished block have been looked at up to here
+    _sought: int = 0  # and the unfinished line after them has no end before this place
     _block: _Block = field(default_factory=_Block)
     _has_cr: bool = False
     _skip_lf: bool = False
@@ -209,24 +210,26 @@ class Framer:
             self._faults = ("byte-order-mark",)
         return True
 
-    def close(self) -> list[Frame]:
-        """Give what is left; an event that only lacks its blank line gets it."""
+    def close(self) -> tuple[list[Frame], bytes]:
+        """Give the frames that are left, an event that only lacks its blank line with it, and the rest of a cut one."""
         rest = self.drain()
         if not rest:
-            return []
-        frames = [self._frame(piece) for piece in self._divide(rest)]
-        last = frames[-1]
-        if last.data is not None and not _ends_in_blank_line(last.raw) and is_whole_object(last.data):
-            line_end = b"\r\n" if b"\r\n" in last.raw else b"\n"
-            ends = 1 if last.raw.endswith(b"\n") else 2
-            frames[-1] = self._mended(last, last.raw + line_end * ends, "unterminated-event")
-        return frames
+            return [], b""
+        *frames, last = [self._frame(piece) for piece in self._divide(rest)]
+        if last.data is None or _ends_in_blank_line(last.raw):
+            is_whole = not last.fields and last.raw.endswith((b"\n", b"\r"))
+            return ([*frames, last], b"") if is_whole or _ends_in_blank_line(last.raw) else (frames, last.raw)
+        if not is_whole_object(last.data):
+            return frames, last.raw
+        line_end = b"\r\n" if b"\r\n" in last.raw else b"\n"
+        ends = 1 if last.raw.endswith(b"\n") else 2
+        return [*frames, self._mended(last, last.raw + line_end * ends, "unterminated-event")], b""
 
     def drain(self) -> bytes:
         """Give back every byte that is still held, as it came."""
         rest = bytes(self._rest)
         self._rest.clear()
-        self._scanned = self._lined = 0
+        self._scanned = self._lined = self._sought = 0
         self._block = _Block()
         return rest
 
@@ -235,7 +238,7 @@ class Framer:
         rest, start = self._rest, 0
         while (end := self._end_of_frame(start)) is not None:
             block = bytes(rest[start:end])
-            start = self._scanned = self._lined = end
+            start = self._scanned = self._lined = self._sought = end
             self._block = _Block()
             if plain := _PLAIN.fullmatch(block):  # nearly every frame: an event line, a data line, LF
                 event = plain[1].decode("utf-8", "replace") if plain[1] is not None else None
@@ -245,6 +248,7 @@ class Framer:
         del rest[:start]
         self._scanned = max(0, len(rest) - 3)
         self._lined = max(0, self._lined - start)
+        self._sought = max(0, self._sought - start)
 
     def _take_faults(self) -> tuple[str, ...]:
         faults, self._faults = self._faults, ()
@@ -274,26 +278,27 @@ class Framer:
     def _begin_of_next(self, start: int) -> int | None:
         """Where the next event begins although no blank line stands before it."""
         at = max(start, self._lined)
-        while line := _LINE_END.search(self._rest, at):
+        while line := _LINE_END.search(self._rest, max(at, self._sought)):
             if self._block.begins_anew(bytes(self._rest[at : line.end()])):
                 return at
-            at = self._lined = line.end()
+            at = self._lined = self._sought = line.end()
+        self._sought = max(start, len(self._rest) - 1)  # the last byte may be the first half of CR LF
         return None
 
     def _divide(self, raw: bytes) -> Iterator[bytes]:
         """Divide a block that holds several events at the lines where a new one begins."""
-        block, piece = _Block(), b""
+        block, lines = _Block(), list[bytes]()
         for line in raw.splitlines(keepends=True):
             text = line
             if line.lstrip()[:1] == b"{" and (head := _first_object(line)) and line[len(head) :].strip():
-                yield piece + head + b"\n\n"  # a JSON object, and the stream begins on the same line
-                block, piece, text = _Block(), b"", line[len(head) :]
+                yield b"".join(lines) + head + b"\n\n"  # a JSON object, and the stream begins on the same line
+                block, lines, text = _Block(), [], line[len(head) :]
             if block.begins_anew(text):
-                yield piece
-                block, piece = _Block(), b""
+                yield b"".join(lines)
+                block, lines = _Block(), []
                 block.begins_anew(text)
-            piece += text
-        yield piece
+            lines.append(text)
+        yield b"".join(lines)
 
     def _frame(self, raw: bytes) -> Frame:
         """Read one block, writing anew what the measured clients cannot read."""
