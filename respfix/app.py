@@ -11,8 +11,9 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
@@ -164,7 +165,7 @@ class Service:
             await site.stop()
         for connection in self._server.connections:
             if isinstance(connection, Connection) and connection.is_idle:
-                connection.close()
+                connection.force_close()
         await self._relay.drain(drain)
         await self._runner.cleanup()
         await self._session.close()
@@ -245,23 +246,31 @@ async def running(config: Config) -> AsyncIterator[Address]:
 
 async def serve(config: Config, *, ready: Callable[[Address], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the streams that are still running."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    async with started(config) as (service, address):
-
-        def on_signal() -> None:
-            if stop.is_set():
-                service.hurry()
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError):  # Windows
-                loop.add_signal_handler(number, on_signal)
-        if ready:
-            ready(address)
-        await stop.wait()
-        log.info("stopping; running streams have %g s, a second signal ends them now", config.timeouts.drain)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    with on_signals(lambda: (hurry if stop.is_set() else stop).set()):
+        async with started(config) as (service, address):
+            if ready:
+                ready(address)
+            await stop.wait()
+            log.info("stopping; running streams have %g s, a second signal ends them now", config.timeouts.drain)
+            hurrying = asyncio.ensure_future(hurry.wait())
+            hurrying.add_done_callback(lambda _: service.hurry())
+        hurrying.cancel()
     log.info("stopped")
+
+
+@contextlib.contextmanager
+def on_signals(react: Callable[[], None]) -> Iterator[None]:
+    """Call this on SIGTERM and SIGINT for the time of a block; on Windows SIGINT raises KeyboardInterrupt instead."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT) if sys.platform != "win32" else ()
+    for number in numbers:
+        loop.add_signal_handler(number, react)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def raise_file_limit() -> None:

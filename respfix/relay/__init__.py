@@ -43,7 +43,9 @@ class Relay:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; the handler of the server."""
-        entry = Entry(request.method, request.raw_path.partition("?")[0])
+        # Neither the query nor the credentials of an absolute target belong into the log.
+        is_path = request.raw_path.startswith("/")
+        entry = Entry(request.method, request.raw_path.partition("?")[0] if is_path else "-")
         patience = Patience()
         self._trips.add(patience)
         trip = Trip(
