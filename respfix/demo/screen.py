@@ -11,7 +11,7 @@ from typing import TextIO
 from respfix.demo.comparison import Row
 from respfix.demo.streams import PREFIX
 
-NARROWEST, WIDEST = 60, 120
+NARROWEST, WIDEST = 80, 120  # the longest names take 80, and longer lines are hard to read
 COLOURS = {"+": "32", "~": "33", "-": "31", "title": "1", "dim": "2", "good": "32", "bad": "31"}
 ROOMY = 100  # from here on the events' whole names fit twice
 
