@@ -170,7 +170,7 @@ class Service:
         await self._runner.cleanup()
         await self._session.close()
 
-    def hurry(self) -> None:
+    def hurry(self, _: object = None) -> None:
         """End the streams that are still running."""
         self._relay.end_all()
 
@@ -247,14 +247,18 @@ async def running(config: Config) -> AsyncIterator[Address]:
 async def serve(config: Config, *, ready: Callable[[Address], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the streams that are still running."""
     stop, hurry = asyncio.Event(), asyncio.Event()
-    with on_signals(lambda: (hurry if stop.is_set() else stop).set()):
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    with on_signals(on_signal):
         async with started(config) as (service, address):
             if ready:
                 ready(address)
             await stop.wait()
             log.info("stopping; running streams have %g s, a second signal ends them now", config.timeouts.drain)
             hurrying = asyncio.ensure_future(hurry.wait())
-            hurrying.add_done_callback(lambda _: service.hurry())
+            hurrying.add_done_callback(service.hurry)
         hurrying.cancel()
     log.info("stopped")
 

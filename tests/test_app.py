@@ -83,7 +83,7 @@ async def test_a_taken_port_is_named_with_what_to_do() -> None:
 async def test_an_address_of_another_machine_is_named() -> None:
     """A typo in --listen."""
     config = Config(listen=Address("192.0.2.1", 0), upstream="http://127.0.0.1:1")
-    with pytest.raises(StartError, match="cannot listen on 192.0.2.1:0 .*--listen$"):
+    with pytest.raises(StartError, match=r"cannot listen on 192\.0\.2\.1:0 .*--listen$"):
         async with running(config):
             pass
 
