@@ -22,7 +22,7 @@ from respfix.stream.grammar import (
     leaf_of,
 )
 from respfix.stream.splice import same
-from respfix.stream.values import text_of, value_of, whole_number
+from respfix.stream.values import at, put, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +48,18 @@ def type_of_item(body: Body) -> str:
     if isinstance(stated, str) and stated:
         return stated
     return next((kind for key, kind in TELLING_KEYS if key in body), "message")
+
+
+def paired(parts: list[Part], entries: list[tuple[Leaf, Body]]) -> list[Part | None]:
+    """Give each of upstream's entries its part: the first of its type that no entry has taken."""
+    free = list(parts)
+    found: list[Part | None] = []
+    for leaf, _ in entries:
+        part = next((part for part in free if part.leaf.name == leaf.name), None)
+        found.append(part)
+        if part is not None:
+            free.remove(part)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class Bodies:
     @staticmethod
     def leaf(kind: Kind, array: Array, part: Body) -> Leaf:
         """Give a part's row; a part of a type without a row is bracketed and otherwise passes."""
-        stated = part.get("type")
+        stated = None if array.is_bare else part.get("type")
         return leaf_of(kind.type, array, stated) or Leaf(str(stated), kind.type, "", "", "", array)
 
     def announced(self, item: Item, body: Body) -> Body:
@@ -107,35 +119,37 @@ class Bodies:
             came = body.get(array.key)
             if came not in (None, []) and self.triage.mend("filled-snapshot" if came else "wrong-kind"):
                 changes[array.key] = []
-        if item.own and body.get(item.own.leaf.value) and self.triage.mend("filled-snapshot"):
-            changes[item.own.leaf.value] = ""
+        own = item.own.leaf if item.own and not item.own.leaf.is_hosted else None
+        if own and body.get(own.value) and self.triage.mend("filled-snapshot"):
+            changes[own.value] = ""
         return self._completed(item, altered(body, changes), "in_progress")
 
     def done(self, item: Item, body: Body, status: str) -> Body:
         """Give an item as its done event should carry it: complete, with all that was said."""
         body = self._named(item, body)
-        changes: Body = {}
         for array in item.kind.arrays:
-            came = body.get(array.key)
+            came = at(body, array.path)
             if came not in (None, []) or item.parts(array):
-                changes[array.key] = self._spoken(item, array, came)
+                whole = self._spoken(item, array, came)
+                body = body if whole is came else put(body, array.path, whole)
         if item.own:
-            changes[item.own.leaf.value] = self._own(item.own, body.get(item.own.leaf.value))
-        return self._completed(item, altered(body, changes), status)
+            came = at(body, item.own.leaf.path)
+            value = self._own(item.own, came)
+            body = body if value is came or value == came else put(body, item.own.leaf.path, value)
+        return self._completed(item, body, status)
 
     def _spoken(self, item: Item, array: Array, came: object) -> object:
         """Give an array of parts, filled from what was said where it is empty."""
-        entries = [body for _, body in self.parts(item.kind, array, came)]
-        spoken = item.parts(array)
-        whole = [
-            self.spoken_part(part, entries[place] if place < len(entries) else None)
-            for place, part in enumerate(spoken)
-        ]
-        whole += entries[len(spoken) :]
+        entries = self.parts(item.kind, array, came)
+        match = paired(item.parts(array), entries)
+        by_part = {id(part): body for part, (_, body) in zip(match, entries, strict=True) if part is not None}
+        whole: list[Any] = [self.spoken_part(part, by_part.get(id(part))) for part in item.parts(array)]
+        whole += [body for part, (_, body) in zip(match, entries, strict=True) if part is None]
+        if array.is_bare:
+            leaf = item.parts(array)[0].leaf if item.parts(array) else entries[0][0]
+            whole = [body.get(leaf.value) for body in whole]
         unchanged = isinstance(came, list) and len(came) == len(whole) and all(map(same, came, whole))
-        if unchanged or not self.triage.mend("incomplete-item"):
-            return came
-        return whole
+        return came if unchanged or not self.triage.mend("incomplete-item") else whole
 
     def spoken_part(self, part: Part, came: Body | None) -> Body:
         """Give a part as its done event and everything after should carry it."""
@@ -173,9 +187,9 @@ class Bodies:
             if slug == "changed-item-id" and body.get("encrypted_content"):
                 # A ciphertext is bound to the id it came with: the pair is refused with 400 otherwise (GitHub Copilot).
                 changes["encrypted_content"] = item.final.get("encrypted_content") if item.final else None
-        for key, value in (("call_id", item.call_id), ("name", item.name)):
-            if key in item.kind.needs and value and not body.get(key) and self.triage.mend("call-without-name"):
-                changes[key] = value
+        for key in item.kind.needs:
+            if key in item.given and not body.get(key) and self.triage.mend("call-without-name"):
+                changes[key] = item.given[key]
         return altered(body, changes)
 
     def _completed(self, item: Item, body: Body, status: str) -> Body:

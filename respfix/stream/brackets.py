@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from respfix.stream.bodies import Bodies
+from respfix.stream.bodies import Bodies, paired
 from respfix.stream.defects import Unswitched
 from respfix.stream.dialects import DIALECTS
 from respfix.stream.door import Door, Draft
 from respfix.stream.event import Body, Event
 from respfix.stream.grammar import CREATED, IN_PROGRESS, ITEM_ADDED, ITEM_DONE, KEEPALIVE, Array, Leaf, leaf_of
 from respfix.stream.ledger import Item, Ledger, Part
-from respfix.stream.values import closing_value, text_of
+from respfix.stream.values import at, closing_value, put, text_of, value_of
 
 if TYPE_CHECKING:
     from respfix.stream.contract import Options
@@ -71,7 +71,7 @@ class Brackets:
         """Announce an item, with upstream's event if it sent one; say whether it is announced."""
         if item.is_announced:
             return True
-        if any(getattr(item, key) is None for key in item.kind.needs):
+        if any(key not in item.given for key in item.kind.needs):
             self.triage.mend("call-without-name")
             return False
         item.is_announced, item.awaits_second_id = True, False
@@ -88,7 +88,7 @@ class Brackets:
         for array in item.kind.arrays:
             self._close_array(item, array, self._own_share(item, array, body))
         if item.own and not item.own.is_done:
-            self.settle(item, item.own, body.get(item.own.leaf.value))
+            self.settle(item, item.own, at(body, item.own.leaf.path))
         if event is not None:
             whole = self.bodies.done(item, body, status)
         else:
@@ -103,7 +103,7 @@ class Brackets:
 
     def _own_share(self, item: Item, array: Array, body: Body) -> list[tuple[Leaf, Body]]:
         """Give upstream's parts of an array, unless they are one text for what left as several."""
-        entries = self.bodies.parts(item.kind, array, body.get(array.key))
+        entries = self.bodies.parts(item.kind, array, at(body, array.path))
         texts = (text_of(entry.get(leaf.value)) or "" for leaf, entry in entries)
         if 0 < len(entries) < len(item.parts(array)) and "".join(texts) == item.said(array):
             return []
@@ -111,12 +111,13 @@ class Brackets:
 
     def _close_array(self, item: Item, array: Array, entries: list[tuple[Leaf, Body]]) -> None:
         parts = item.parts(array)
-        for place, (leaf, entry) in enumerate(entries):
-            if place < len(parts):
-                self.settle(item, parts[place], entry.get(parts[place].leaf.value))
-            else:
+        said = list(parts)
+        for part, (leaf, entry) in zip(paired(said, entries), entries, strict=True):
+            if part is None:
                 self._add_unsaid(item, leaf, entry)
-        for part in parts[len(entries) :]:
+            else:
+                self.settle(item, part, entry.get(leaf.value))
+        for part in said:
             self.settle(item, part, None)
         usual = leaf_of(item.kind.type, array, None)
         if not parts and usual and (found := item.found.pop(array.key, "")):
@@ -127,7 +128,7 @@ class Brackets:
         was_silent = not item.has_spoken
         part = item.add(leaf)
         part.body = entry
-        may_stay_silent = leaf.is_quiet and not self.triage.is_dirty
+        may_stay_silent = leaf.is_hosted or (leaf.is_quiet and not self.triage.is_dirty)
         if may_stay_silent or (item.kind.whole_is_said_once and not was_silent):
             part.is_announced = part.is_done = True
             part.settle(text_of(entry.get(leaf.value)) or "")
@@ -139,8 +140,10 @@ class Brackets:
         if not self.dialect.tail_before_item_done:
             return
         for array in item.kind.arrays:
-            for part, entry in zip(item.parts(array), whole.get(array.key) or (), strict=False):
-                text = entry.get(part.leaf.value) if part.leaf.value else None
+            for part, (_, entry) in zip(
+                item.parts(array), self.bodies.parts(item.kind, array, at(whole, array.path)), strict=False
+            ):
+                text = entry.get(part.leaf.value) if part.leaf.value and not part.leaf.is_hosted else None
                 if not isinstance(text, str) or not part.value or not text.startswith(part.value):
                     continue
                 if len(text) > len(part.value) and self.triage.mend("late-tail"):
@@ -157,7 +160,8 @@ class Brackets:
         part.is_announced = True
         if self.triage.mend("missing-part-added"):
             body = {"type": part.leaf.name, **part.leaf.wants, **part.leaf.also}
-            self.send(Event.made(array.added, **_names_of(item, part), part=body), {}, item)
+            said = {part.leaf.value: ""} if array.is_bare else {"part": body}
+            self.send(Event.made(array.added, **_names_of(item, part), **said), {}, item)
 
     def settle_elders(self, item: Item, array: Array, younger: Part | None = None) -> None:
         """Parts of one array follow one another: before the next opens, the one before is closed."""
@@ -174,7 +178,7 @@ class Brackets:
         self.settle_value(item, part, upstream)
         part.is_done = True
         array = part.leaf.array
-        if array is not None and self.triage.mend("missing-part-done"):
+        if array is not None and array.done and self.triage.mend("missing-part-done"):
             whole = self.makes.spoken_part(part, None)
             self.send(Event.made(array.done, **_names_of(item, part), part=whole), {}, item)
 
@@ -184,6 +188,9 @@ class Brackets:
         """Close a value that upstream did not close."""
         leaf = part.leaf
         if part.is_valued or not leaf.value:
+            return
+        if leaf.is_hosted and not part.said:
+            part.settle(value_of(leaf, upstream) or "")  # apply_patch_call has no diff to say when it deletes a file
             return
         value, _ = closing_value(item, part, upstream)
         self.say_rest(item, part, value)
@@ -195,7 +202,7 @@ class Brackets:
     def say_rest(self, item: Item, part: Part, value: str) -> None:
         """Before a value is closed, say what of it no delta has said."""
         said = part.said
-        if not value.startswith(said) or len(value) == len(said):
+        if not value.startswith(said) or len(value) == len(said) or part.leaf.is_hosted:
             return
         if part.leaf.is_quiet and not said and not self.triage.is_dirty:
             return  # a healthy call may come whole (LM Studio)
@@ -230,15 +237,18 @@ class Brackets:
 def _names_of(item: Item, part: Part) -> dict[str, Any]:
     """The names in an event of our own; the door adds the item's index."""
     array = part.leaf.array
-    return {"item_id": item.id} if array is None else {"item_id": item.id, array.index: part.index}
+    if array is None:
+        return {"item_id": item.id}
+    return {array.index: part.index} if array.is_bare else {"item_id": item.id, array.index: part.index}
 
 
 def _silent(item: Item) -> Body:
     """An item that respfix announces has said nothing yet, whatever its done event says already."""
     body = {key: value for key, value in item.body.items() if key != "encrypted_content"}
-    body |= {array.key: [] for array in item.kind.arrays if array.key in body}
+    for array in item.kind.arrays:
+        body = put(body, array.path, []) if at(body, array.path) else body
     if item.own:
-        body[item.own.leaf.value] = ""
+        body = put(body, item.own.leaf.path, "")
     if item.kind.has_status:
         body["status"] = "in_progress"
     return {"id": item.id, "type": item.kind.type} | body | {"id": item.id}

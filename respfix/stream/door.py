@@ -44,6 +44,8 @@ class Door:
     _is_numbered: bool = False  # upstream counts its events
     _speaker: Item | None = None  # the message that is being said
     _parked: dict[int, list[Draft]] = field(default_factory=dict)  # messages that have not said a word yet, by id()
+    _parked_at: dict[int, int] = field(default_factory=dict)  # how many had left before
+    _left: int = 0
     _held: list[Draft] = field(default_factory=list)  # what others wanted to say meanwhile
     _open: dict[int, Item] = field(default_factory=dict)  # items whose added has left and whose done has not
     _faded: set[int] = field(default_factory=set)
@@ -98,13 +100,14 @@ class Door:
         parked = self._parked.get(id(item))
         place = PLACES.get(draft.event.type)
         if draft.event.type == ITEM_ADDED:
-            self._parked[id(item)] = [draft]
+            self._parked[id(item)], self._parked_at[id(item)] = [draft], self._left
             return
         if parked is not None and (place is None or place.role is Role.OPEN):
             parked.append(draft)
             return
         if parked is not None:
             self._speaker = item
+            self._renumbers = self._renumbers or self._left != self._parked_at[id(item)]
             self._faded.update(key for key, other in self._open.items() if other.kind.type in self.dialect.faders)
             for earlier in self._parked.pop(id(item)):
                 self._leave(earlier)
@@ -119,6 +122,7 @@ class Door:
     def _leave(self, draft: Draft) -> None:
         """Number a draft and let it go."""
         event, changes = draft.event, dict(draft.changes)
+        self._left += 1
         if draft.item is not None:
             self._place(draft, draft.item, changes)
         if event.type not in (COMMENT, DONE) and _takes_number(event):

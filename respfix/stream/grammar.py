@@ -14,6 +14,12 @@ another name. So the protocol stands here, as rows that can be read aloud, and `
           value                   reasoning_summary_text.delta*  reasoning_summary_text.done
         value                   function_call_arguments.delta*  function_call_arguments.done
         value                   custom_tool_call_input.delta*   custom_tool_call_input.done
+        value                   mcp_call_arguments.delta*       mcp_call_arguments.done
+        value                   code_interpreter_call_code.delta*   code_interpreter_call_code.done
+        value                   apply_patch_call_operation_diff.delta*   apply_patch_call_operation_diff.done
+        part      shell_call_command.added
+          value                   shell_call_command.delta*     shell_call_command.done
+        (remarks)               web_search_call.searching, image_generation_call.partial_image and their like
 
 The value of a call is the item's own; a message's and a reasoning item's values stand in parts, one in each. Parts of
 one array follow one another; items may overlap (parallel calls do). An event name that has no row passes untouched, so
@@ -58,13 +64,21 @@ class Array:
     key: str
     index: str
     added: str
-    done: str
+    done: str = ""  # empty: the part is closed by its value's done
+    inside: tuple[str, ...] = ()  # the keys of the item that lead to the array
+    is_bare: bool = False  # its parts are texts, and their events carry the text itself and no item_id
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where it stands in the item."""
+        return (*self.inside, self.key)
 
 
 CONTENT = Array("content", "content_index", "response.content_part.added", "response.content_part.done")
 SUMMARY = Array(
     "summary", "summary_index", "response.reasoning_summary_part.added", "response.reasoning_summary_part.done"
 )
+COMMANDS = Array("commands", "command_index", "response.shell_call_command.added", inside=("action",), is_bare=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,13 @@ class Leaf:
     event_also: Mapping[str, Any] = _nothing()  # keys of the delta and done events
     is_json: bool = False  # the value is the text of a JSON object, so an empty one is {}
     is_quiet: bool = False  # healthy servers send it whole, without deltas (LM Studio's calls, raw reasoning)
+    is_hosted: bool = False  # a hosted tool's: what upstream did not stream or close of it is left at that
+    inside: tuple[str, ...] = ()  # the keys of the item that lead to it
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where it stands in the item, or in the part."""
+        return (*self.inside, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +182,63 @@ LEAVES = (
         "response.custom_tool_call_input.done",
         is_quiet=True,
     ),
+    Leaf(
+        "arguments",
+        "mcp_call",
+        "arguments",
+        "response.mcp_call_arguments.delta",
+        "response.mcp_call_arguments.done",
+        is_hosted=True,
+    ),
+    Leaf(
+        "code",
+        "code_interpreter_call",
+        "code",
+        "response.code_interpreter_call_code.delta",
+        "response.code_interpreter_call_code.done",
+        is_hosted=True,
+    ),
+    Leaf(  # not in the SDKs' unions, but on OpenAI's wire
+        "diff",
+        "apply_patch_call",
+        "diff",
+        "response.apply_patch_call_operation_diff.delta",
+        "response.apply_patch_call_operation_diff.done",
+        is_hosted=True,
+        inside=("operation",),
+    ),
+    Leaf(
+        "command",
+        "shell_call",
+        "command",
+        "response.shell_call_command.delta",
+        "response.shell_call_command.done",
+        COMMANDS,
+        is_hosted=True,
+    ),
 )
+
+# What a hosted tool says of its progress: an event each, by the type of its item. None is ever made up; Azure leaves
+# some out.
+PROGRESS = {
+    "mcp_call": ("mcp_call.in_progress", "mcp_call.completed", "mcp_call.failed"),
+    "mcp_list_tools": ("mcp_list_tools.in_progress", "mcp_list_tools.completed", "mcp_list_tools.failed"),
+    "web_search_call": ("web_search_call.in_progress", "web_search_call.searching", "web_search_call.completed"),
+    "file_search_call": ("file_search_call.in_progress", "file_search_call.searching", "file_search_call.completed"),
+    "code_interpreter_call": (
+        "code_interpreter_call.in_progress",
+        "code_interpreter_call.interpreting",
+        "code_interpreter_call.completed",
+    ),
+    "image_generation_call": (
+        "image_generation_call.in_progress",
+        "image_generation_call.generating",
+        "image_generation_call.partial_image",
+        "image_generation_call.completed",
+    ),
+    "shell_call_output": ("shell_call_output_content.delta", "shell_call_output_content.done"),
+}
+AUDIO = ("audio.delta", "audio.done", "audio.transcript.delta", "audio.transcript.done")  # of no item
 
 KINDS = {
     kind.type: kind
@@ -199,17 +276,21 @@ KINDS = {
             ends_turn=True,
         ),
         Kind("mcp_list_tools", "mcpl_", has_status=False, may_stay_open=True),
-        Kind("mcp_call", "mcp_", has_status=False),
+        Kind("mcp_call", "mcp_", needs=("name", "server_label"), has_status=False),
         Kind("mcp_approval_request", "mcpr_", has_status=False, ends_turn=True),
         Kind("web_search_call", "ws_"),
-        Kind("file_search_call", "fs_"),
-        Kind("code_interpreter_call", "ci_"),
+        Kind("file_search_call", "fs_", wants={"queries": []}),
+        Kind("code_interpreter_call", "ci_", wants={"code": ""}),
         Kind("image_generation_call", "ig_"),
-        Kind("shell_call", "sh_", ends_turn=True),
+        Kind("shell_call", "sh_", (COMMANDS,), needs=("call_id",), ends_turn=True),
         Kind("shell_call_output", "sho_"),
         Kind("local_shell_call", "lsh_", ends_turn=True),
-        Kind("apply_patch_call", "apc_", ends_turn=True),
+        Kind("apply_patch_call", "apc_", needs=("call_id",), ends_turn=True),
         Kind("tool_search_call", "tsc_", ends_turn=True),
+        Kind("tool_search_output", "tso_"),
+        Kind("computer_call", "cu_", ends_turn=True),
+        Kind("program", "prog_", has_status=False),
+        Kind("program_output", "prgo_"),
         Kind("compaction", "cmp_", has_status=False, ends_turn=True),
     )
 }
@@ -289,7 +370,7 @@ class Place:
     role: Role
     leaf: Leaf | None = None
     array: Array | None = None
-    owners: frozenset[str] = field(default_factory=frozenset)  # the item types it fits
+    owners: frozenset[str] = frozenset()  # the item types it fits
 
 
 def _places() -> dict[str, Place]:
@@ -303,17 +384,20 @@ def _places() -> dict[str, Place]:
         ITEM_ADDED: Place(Scope.ITEM, Role.OPEN),
         ITEM_DONE: Place(Scope.ITEM, Role.CLOSE),
     }
-    for array in (CONTENT, SUMMARY):
+    for array in (CONTENT, SUMMARY, COMMANDS):
         owners = frozenset(kind.type for kind in KINDS.values() if array in kind.arrays)
         places[array.added] = Place(Scope.PART, Role.OPEN, None, array, owners)
-        places[array.done] = Place(Scope.PART, Role.CLOSE, None, array, owners)
+        if array.done:
+            places[array.done] = Place(Scope.PART, Role.CLOSE, None, array, owners)
     for leaf in LEAVES:
         owners = frozenset((leaf.item,))
         places[leaf.delta] = Place(Scope.VALUE, Role.GROW, leaf, leaf.array, owners)
         places[leaf.done] = Place(Scope.VALUE, Role.CLOSE, leaf, leaf.array, owners)
         if leaf.note:
             places[leaf.note] = Place(Scope.VALUE, Role.NOTE, leaf, leaf.array, owners)
-    return places
+    for item_type, events in PROGRESS.items():
+        places |= {PREFIX + event: Place(Scope.ITEM, Role.NOTE, owners=frozenset((item_type,))) for event in events}
+    return places | {PREFIX + event: Place(Scope.RESPONSE, Role.NOTE) for event in AUDIO}
 
 
 PLACES: Mapping[str, Place] = MappingProxyType(_places())  # the only dispatch in the program

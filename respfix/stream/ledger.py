@@ -32,6 +32,7 @@ class Part:
     annotations: list[Any] = field(default_factory=list)
     logprobs: list[Any] = field(default_factory=list)
     was_indexed: bool = False  # upstream gave it an index
+    was_announced_by_upstream: bool = False  # else upstream's announcement may still come, late
     body: Body | None = None  # the part as upstream announced it, for its vendor's keys
     _said: list[str] = field(default_factory=list)
 
@@ -65,8 +66,7 @@ class Item:
     kind: Kind
     id: str
     body: Body  # as it was or will be announced, without its parts
-    call_id: str | None = None
-    name: str | None = None
+    given: dict[str, str] = field(default_factory=dict)  # the names that nobody could make up: call_id, name, …
     index: int | None = None  # assigned when it leaves
     is_announced: bool = False
     is_done: bool = False
@@ -161,7 +161,7 @@ class Ledger:
             self._by_index[names.index] = item
         if names.call_id:
             self._by_call[names.call_id] = item
-            item.call_id = item.call_id or names.call_id
+            item.given.setdefault("call_id", names.call_id)
         item.was_named = item.was_named or names.id is not None or names.index is not None
 
     def by_id(self, item_id: str | None) -> Item | None:

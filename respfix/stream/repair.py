@@ -31,7 +31,7 @@ from respfix.stream.grammar import (
     own_leaf,
 )
 from respfix.stream.ledger import Item, Names, Part
-from respfix.stream.values import closing_value, text_of, value_of, whole_number
+from respfix.stream.values import at, closing_value, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,9 @@ class Repair(Brackets):
         self._numbers_rise = True
         self._steps: dict[tuple[Scope, Role], Callable[[Event, Place], None]] = {
             (Scope.RESPONSE, Role.OPEN): self._response_opens,
+            (Scope.RESPONSE, Role.NOTE): self._pass,
             (Scope.ITEM, Role.OPEN): self._item_opens,
+            (Scope.ITEM, Role.NOTE): self._item_is_noted,
             (Scope.ITEM, Role.CLOSE): self._item_closes,
             (Scope.PART, Role.OPEN): self._part_opens,
             (Scope.PART, Role.CLOSE): self._part_closes,
@@ -111,10 +113,11 @@ class Repair(Brackets):
         item = self.new_item(kind, names, body)
         item.was_announced_by_upstream, item.added_event = True, event
         for array in kind.arrays:
-            parts = self.bodies.parts(kind, array, body.get(array.key))
-            item.found[array.key] = "".join(text_of(part.get(leaf.value)) or "" for leaf, part in parts)
-        if item.own:
-            item.own.found = value_of(item.own.leaf, body.get(item.own.leaf.value)) or ""
+            parts = self.bodies.parts(kind, array, at(body, array.path))
+            said = (text_of(part.get(leaf.value)) or "" for leaf, part in parts if not leaf.is_hosted)
+            item.found[array.key] = "".join(said)
+        if item.own and not item.own.leaf.is_hosted:
+            item.own.found = value_of(item.own.leaf, at(body, item.own.leaf.path)) or ""
         if self.ledger.rotates and kind.id_binds_content:
             item.awaits_second_id = True
             return
@@ -142,6 +145,11 @@ class Repair(Brackets):
         elder = self.ledger.by_index(names.index)
         if elder is not None and not elder.is_done and elder.is_announced and self.triage.mend("reused-output-index"):
             self.close_item(elder, {}, None, "completed")
+
+    def _item_is_noted(self, event: Event, place: Place) -> None:
+        item = self._owner(event, place, kind_of(next(iter(place.owners))), opens=True)
+        if item is not None:
+            self.send(event, self._item_id_for(event, item), item)
 
     def _item_closes(self, event: Event, _: Place) -> None:
         body = event.body.get("item")
@@ -185,7 +193,7 @@ class Repair(Brackets):
         for key in item.kind.needs:
             value = body.get(key)
             if isinstance(value, str) and value:
-                setattr(item, key, getattr(item, key) or value)
+                item.given.setdefault(key, value)
 
     def _announce(self, item: Item) -> bool:
         """Announce an item if it can be, and take again what waited for that."""
@@ -210,13 +218,18 @@ class Repair(Brackets):
         if found is None:
             return
         item, leaf, part, index, body = found
-        if part is not None and not part.is_valued:
+        if part is not None and not (part.is_valued and part.was_announced_by_upstream):
+            part.was_announced_by_upstream = True
             self.drop(event, "repeated-part-added")
             return
         if leaf.array:
             self.settle_elders(item, leaf.array)
         part = self._begin_part(item, leaf, index)
-        part.is_announced, part.body = True, body
+        part.is_announced = part.was_announced_by_upstream = True
+        part.body = body
+        if leaf.is_hosted:
+            self._send_named(event, item, part, {})
+            return
         whole = self.bodies.part(leaf, body)
         text = text_of(body.get(leaf.value)) if leaf.value else None
         if text and self.triage.mend("filled-snapshot"):
@@ -242,6 +255,8 @@ class Repair(Brackets):
         """Give what an event on a part is about: the item, the part's row, the part if it is known, index and body."""
         array, came = place.array, event.body.get("part")
         body: Body = came if isinstance(came, dict) else {}
+        if array and array.is_bare:
+            body = event.body  # the event is the part
         item = self._owner(event, place, _owner_of_part(body, place), opens=True) if array else None
         if item is None or array is None:
             return None
@@ -308,7 +323,7 @@ class Repair(Brackets):
         value, slug = closing_value(item, part, came)
         self.say_rest(item, part, value)
         part.settle(value)
-        part.is_done = leaf.array is None
+        part.is_done = leaf.array is None or not leaf.array.done
         self._send_named(event, item, part, {leaf.value: value} if value != came and self.triage.mend(slug) else {})
 
     def _value_of(
@@ -367,11 +382,9 @@ class Repair(Brackets):
 
     def _send_named(self, event: Event, item: Item, part: Part, changes: dict[str, Any]) -> None:
         """Send an event that stands inside an item, under the names that the item and the part left under."""
-        came, leaf = event.body.get("item_id"), part.leaf
-        if came != item.id:
-            slug = "wrong-kind" if str(came) == item.id else "changed-item-id" if came else "missing-item-id"
-            if self.triage.mend(slug):
-                changes["item_id"] = item.id
+        leaf = part.leaf
+        if not (leaf.array and leaf.array.is_bare):
+            changes |= self._item_id_for(event, item)
         if leaf.array is not None:
             index = event.body.get(leaf.array.index)
             if type(index) is not int or index != part.index:
@@ -384,7 +397,12 @@ class Repair(Brackets):
                 changes |= neutral
         self.send(event, changes, item)
 
-    def _pass(self, event: Event) -> None:
+    def _item_id_for(self, event: Event, item: Item) -> dict[str, Any]:
+        came = event.body.get("item_id")
+        slug = "wrong-kind" if str(came) == item.id else "changed-item-id" if came else "missing-item-id"
+        return {} if came == item.id or not self.triage.mend(slug) else {"item_id": item.id}
+
+    def _pass(self, event: Event, _: Place | None = None) -> None:
         """Let an event pass that has no row: of the response's own family, under its item's outgoing name."""
         item, changes = None, {}
         if event.type.startswith(PREFIX):
@@ -420,5 +438,6 @@ def _known_part(item: Item, leaf: Leaf, array: Array | None, index: int | None) 
 
 def _owner_of_part(part: Body, place: Place) -> Kind:
     """Give the kind of item that an orphan part implies."""
-    is_reasoning = "message" not in place.owners or part.get("type") == "reasoning_text"
-    return kind_of("reasoning" if is_reasoning else "message")
+    if len(place.owners) == 1:
+        return kind_of(next(iter(place.owners)))
+    return kind_of("reasoning" if part.get("type") == "reasoning_text" else "message")

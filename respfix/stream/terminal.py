@@ -185,8 +185,9 @@ class Terminal(Repair):
             return
         call_id = entry.get("call_id")
         self.learn(item, Names(None, None, call_id if isinstance(call_id, str) else None), entry)
-        if item.name is not None and item.call_id is None and self.triage.mend("call-without-call-id"):
-            item.call_id = item.id
+        lacks_only_call_id = [key for key in item.kind.needs if key not in item.given] == ["call_id"]
+        if lacks_only_call_id and self.triage.mend("call-without-call-id"):
+            item.given["call_id"] = item.id
         if self._announce(item):
             return
         self.triage.mend("unannounceable-call")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from respfix.stream.splice import dump, is_object
 
 if TYPE_CHECKING:
+    from respfix.stream.event import Body
     from respfix.stream.grammar import Leaf
     from respfix.stream.ledger import Item, Part
 
@@ -34,6 +35,21 @@ def text_of(value: object) -> str | None:
         texts = [text_of(piece) for piece in value]
         return None if None in texts else "".join(text for text in texts if text)
     return None
+
+
+def at(body: Body, path: tuple[str, ...]) -> object:
+    """Give what stands in a body under these keys, or None."""
+    value: object = body
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def put(body: Body, path: tuple[str, ...], value: object) -> Body:
+    """Give the body with this value under these keys."""
+    first, *rest = path
+    inner = body.get(first)
+    return {**body, first: put(inner if isinstance(inner, dict) else {}, tuple(rest), value) if rest else value}
 
 
 def value_of(leaf: Leaf, value: object) -> str | None:
