@@ -1,0 +1,115 @@
+"""The parts of the READMEs that are made from the program: `python tests/readme.py` brings them up to date.
+
+A part stands between `<!-- made: NAME -->` and `<!-- end -->`. The Chinese README's tables are translated by hand: what
+prose is there already is kept, by the name in its row, and only new rows arrive in English.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from respfix.cli import SERVE_FLAGS
+from respfix.config import SETTINGS
+from respfix.demo.comparison import rows
+from respfix.demo.screen import comparison
+from respfix.demo.streams import STREAMS, events_of
+from respfix.stream import Mender
+from respfix.stream.defects import DEFECTS
+
+ROOT = Path(__file__).parent.parent
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+PART = re.compile(r"<!-- made: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+SHOWN = "anthropic-text"
+WIDTH = 110
+
+
+def events() -> str:
+    """The demo's first screen: a broken answer before and after."""
+    mender = Mender()
+    after = mender.feed(STREAMS[SHOWN]) + mender.close()
+    lines = comparison(rows(events_of(STREAMS[SHOWN]), events_of(after)), WIDTH)
+    return "\n".join(["```text", *((left[2:] + right).rstrip() for _, left, right in lines), "```", ""])
+
+
+def defects() -> str:
+    """What is repaired, by name."""
+    lines = ["| name | what is wrong | what is done |", "|---|---|---|"]
+    for slug, row in DEFECTS.items():
+        switch = "" if row.is_on else " (off by default)"
+        lines.append(f"| `{slug}` | {_cell(row.wrong)} | {_cell(row.remedy)}{switch} |")
+    return "\n".join([*lines, ""])
+
+
+def settings() -> str:
+    """What can be set: its name, its flag, its default and what it is for, as the example file says it."""
+    text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    given = yaml.safe_load(re.sub(r"(?m)^(repair): (\w+)", r"\1: '\2'", text))
+    lines = ["| setting | flag | default | what it is |", "|---|---|---|---|"]
+    for name in SETTINGS:
+        section, _, key = name.rpartition(".")
+        default = (given[section] if section else given)[key]
+        shown = "none" if default == [] else str(default).lower() if isinstance(default, bool) else default
+        flag = f"`{SERVE_FLAGS[name][0]}`" if name in SERVE_FLAGS else ""
+        lines.append(f"| `{name}` | {flag} | {shown} | {_cell(_reason(text, key))} |")
+    return "\n".join([*lines, ""])
+
+
+def _reason(text: str, key: str) -> str:
+    """The first sentence of the comment above a key; two keys may share one."""
+    found = re.search(rf"((?:^ *#.*\n)+)(?:^ *\w+: .*\n)??^ *{key}:", text, re.MULTILINE)
+    assert found, f"config.example.yaml does not explain {key}"
+    prose = " ".join(line.strip(" #") for line in found[1].splitlines())
+    return re.split(r"(?<=[.]) ", prose, maxsplit=1)[0].rstrip(".")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PARTS: dict[str, Callable[[], str]] = {"events": events, "defects": defects, "settings": settings}
+PROSE = {"defects": {2, 3}, "settings": {4}}  # the cells that are translated
+
+
+def table(part: str) -> dict[str, list[str]]:
+    """A table's rows as cells, by what is in their first one."""
+    lines = [re.split(r"(?<!\\)\|", line) for line in part.splitlines()[2:] if line.startswith("|")]
+    return {cells[1].strip(): cells for cells in lines}
+
+
+def current(readme: Path) -> str:
+    """The README as it should be."""
+    make = _translated if "zh" in readme.name else _made
+    text = readme.read_text("utf-8")
+    return PART.sub(lambda found: f"<!-- made: {found[1]} -->\n{make(found[1], found[2])}<!-- end -->", text)
+
+
+def _made(name: str, _old: str) -> str:
+    return PARTS[name]()
+
+
+def _translated(name: str, old: str) -> str:
+    new = PARTS[name]()
+    if name not in PROSE:
+        return new
+    known = table(old)
+    for key, cells in table(new).items():
+        if key in known:
+            both = zip(cells, known[key], strict=True)
+            cells[:] = [theirs if place in PROSE[name] else ours for place, (ours, theirs) in enumerate(both)]
+        known[key] = cells
+    lines = ["|".join(known[key]) for key in table(new)]
+    return "\n".join([*(old.splitlines()[:2] or new.splitlines()[:2]), *lines, ""])
+
+
+def main() -> None:
+    """Bring both up to date."""
+    for readme in READMES:
+        readme.write_text(current(readme), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
