@@ -29,6 +29,8 @@ from respfix.relay.upstream import Upstream
 # A bearer token with its claims may have 9 kB, and aiohttp's 8190 would refuse it; the same for answers.
 HEADER_BYTES = 65536
 HEADERS = 256
+# With aiohttp's 128, 2,000 clients that connect at once took 40 s instead of 13 s, and some were reset.
+BACKLOG = 4096
 # How many complaints about malformed requests one second may hold; a scanner must not fill the disk.
 COMPLAINTS = 10
 
@@ -145,7 +147,7 @@ class Service:
         """Bind, and say where."""
         listen = self._config.listen
         await self._runner.setup()
-        site = web.TCPSite(self._runner, listen.host, listen.port)
+        site = web.TCPSite(self._runner, listen.host, listen.port, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as error:
