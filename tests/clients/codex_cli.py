@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -57,6 +57,7 @@ class Job:
     bodies: dict[str, str]  # recordings by name, base64
     relay: list[str]  # a command that takes --upstream URL --listen HOST:PORT
     runs: list[Run]
+    cut: list[str] = field(default_factory=list)  # recordings after which the connection breaks
 
 
 @dataclass(slots=True)
@@ -156,11 +157,11 @@ class AppServer:
             reader.start()
 
     @staticmethod
-    def _read(pipe: IO[str], take: Any) -> None:  # noqa: ANN401 (either queue's own method)
+    def _read(pipe: IO[str], take: Any) -> None:
         for line in pipe:
             take(line)
 
-    def send(self, **message: Any) -> None:  # noqa: ANN401 (any JSON)
+    def send(self, **message: Any) -> None:
         """Write one message."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(message) + "\n")
@@ -174,7 +175,7 @@ class AppServer:
                 self.send(id=message["id"], result={"decision": "accept"})
             yield message
 
-    def ask(self, method: str, **params: Any) -> Json:  # noqa: ANN401 (any JSON)
+    def ask(self, method: str, **params: Any) -> Json:
         """Send a request and give its answer."""
         self.last += 1
         self.send(id=self.last, method=method, params=params)
@@ -251,42 +252,43 @@ def said_before(request: bytes) -> list[str]:
     ]
 
 
-def take(run: Run, bodies: dict[str, bytes], relay: list[str]) -> Seen:
-    """Do one run, with an upstream, a relay and folders of its own."""
+def take(number: int, run: Run, upstream: Upstream, url: str) -> Seen:
+    """Do one run, in folders of its own and under a name of its own."""
     seen = Seen()
-    with tempfile.TemporaryDirectory(prefix="respfix-codex-") as folder, serving(bodies) as upstream:
+    run.name = f"{run.name}@{number}"
+    with tempfile.TemporaryDirectory(prefix="respfix-codex-") as folder:
         work, home = Path(folder, "work"), Path(folder, "home")
         work.mkdir()
         home.mkdir()
         shutil.copy(HOME, home)
         read = {"exec": read_exec, "app-server": read_app_server}[run.front]
-        origin = upstream.url.removesuffix("/v1")
         try:
-            with relaying(relay, origin) if run.relayed else nullcontext(origin) as url:
-                read(run, Place(work, home, url + "/v1"), seen)
+            read(run, Place(work, home, f"{url}/v1"), seen)
         except (RuntimeError, subprocess.TimeoutExpired) as broken:
             seen.errors.append(str(broken))
-        finish(seen, run, upstream, work)
-    return seen
-
-
-def finish(seen: Seen, run: Run, upstream: Upstream, work: Path) -> None:
-    """Add what the upstream, the log and the working folder tell."""
-    ran = work / "ran"
-    seen.ran = len(ran.read_text().splitlines()) if ran.exists() else 0
+        ran = work / "ran"
+        seen.ran = len(ran.read_text().splitlines()) if ran.exists() else 0
+    requests = upstream.received.get(run.name, [])
     seen.inactive = seen.log.count(INACTIVE)
-    seen.posts = upstream.count(run.name)
-    seen.history = said_before(upstream.received[-1]) if upstream.received else []
+    seen.posts = len(requests)
+    seen.history = said_before(requests[-1]) if requests else []
+    return seen
 
 
 def main() -> None:
     """Do the job on standard input."""
     given = json.load(sys.stdin)
-    job = Job(given["bodies"], given["relay"], [Run(**run) for run in given["runs"]])
+    job = Job(given["bodies"], given["relay"], [Run(**run) for run in given["runs"]], given["cut"])
     bodies = {name: base64.b64decode(body) for name, body in job.bodies.items()}
     loopback_up()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        seen = list(pool.map(lambda run: take(run, bodies, job.relay), job.runs))
+    with serving(bodies, cut=frozenset(job.cut)) as upstream:
+        origin = upstream.url.removesuffix("/v1")
+        with relaying(job.relay, origin) as url, ThreadPoolExecutor(AT_ONCE) as pool:
+            tasks = [
+                pool.submit(take, number, run, upstream, url if run.relayed else origin)
+                for number, run in enumerate(job.runs)
+            ]
+            seen = [task.result() for task in tasks]
     json.dump([asdict(one) for one in seen], sys.stdout)
 
 

@@ -32,7 +32,7 @@ def joined(parts: Iterable[Any] | None, kind: str, key: str) -> str:
     return "".join(getattr(part, key, None) or "" for part in parts or () if getattr(part, "type", None) == kind)
 
 
-def take(reading: Reading, response: Any) -> None:  # noqa: ANN401 (a response may lack any key)
+def take(reading: Reading, response: Any) -> None:
     """Take from the final response what a program would take."""
     reading.status = response.status
     usage = getattr(response, "usage", None)

@@ -1,7 +1,7 @@
 """An upstream that answers `POST …/responses` with a recorded event stream.
 
 The name of the recording travels in the prompt, as ``recording=NAME``, because a prompt survives every proxy and every
-client; headers, paths and model names do not. A request that brings a tool's answer back gets ``NAME-after-tool`` where
+client; headers, paths and model names do not. A request that brings a tool's answer back gets ``NAME.after-tool`` where
 there is such a stream, so that an agent's second step can differ from its first.
 """
 
@@ -11,38 +11,34 @@ import json
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-AFTER_TOOL = "-after-tool"
-NAME = re.compile(r"recording=([\w.+-]+)")
+AFTER_TOOL = ".after-tool"  # no recording is named like this
+NAME = re.compile(r"recording=([\w.+@-]+)")
 TOOL_ANSWERS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 CHUNK = 64 * 1024  # bytes in one HTTP chunk; an event is far smaller, so events share chunks as they do in the wild
 
 
 def prompt(name: str) -> str:
-    """Give the words that make the server answer with this recording."""
+    """Give the words that make the server answer with this recording; NAME@ANYTHING tells requests for it apart."""
     return f"recording={name}"
 
 
-def named(body: bytes, names: Mapping[str, bytes]) -> str | None:
-    """Find the recording that this request asks for, the step after the tool included."""
+def asked(body: bytes) -> str:
+    """Find what a request asks for: the newest name in it, or nothing."""
     found = NAME.findall(body.decode("utf-8", "replace"))
-    if not found:
-        return None
-    name: str = found[-1]
-    after = name + AFTER_TOOL
-    return after if after in names and brings_answer(body) else name
+    return str(found[-1]) if found else ""
 
 
 def brings_answer(body: bytes) -> bool:
     """Say whether a tool has answered since the user last spoke."""
     answered = False
-    for item in json.loads(body).get("input", []):
+    spoken = json.loads(body).get("input")
+    for item in spoken if isinstance(spoken, list) else ():
         if item.get("role") == "user":
             answered = False
         elif item.get("type") in TOOL_ANSWERS:
@@ -57,14 +53,20 @@ class Upstream:
     bodies: Mapping[str, bytes]
     url: str = ""
     cut: frozenset[str] = frozenset()  # recordings after which the connection breaks instead of ending
-    requests: Counter[str] = field(default_factory=Counter)  # how often each recording was asked for
+    received: dict[str, list[bytes]] = field(default_factory=dict)  # the bodies of the requests, by what they asked for
     others: list[str] = field(default_factory=list)  # requests that asked for no recording: "GET /v1/models"
-    received: list[bytes] = field(default_factory=list)  # the bodies of the requests that asked for one
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def count(self, name: str) -> int:
-        """Say how many requests one recording caused, the steps after its tool included."""
-        return self.requests[name] + self.requests[name + AFTER_TOOL]
+    def recording(self, body: bytes) -> str | None:
+        """Find the recording that answers a request, and remember the request."""
+        wanted = asked(body)
+        name = wanted.partition("@")[0]
+        if name not in self.bodies:
+            return None
+        with self.lock:
+            self.received.setdefault(wanted, []).append(body)
+        after = name + AFTER_TOOL
+        return after if after in self.bodies and brings_answer(body) else name
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -77,13 +79,10 @@ class Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer with the recording, or with 404 where the request names none."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        name = named(body, self.upstream.bodies)
-        if name is None or name not in self.upstream.bodies:
+        name = self.upstream.recording(body)
+        if name is None:
             self.refuse()
             return
-        with self.upstream.lock:
-            self.upstream.requests[name] += 1
-            self.upstream.received.append(body)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")

@@ -165,7 +165,7 @@ FUNCTIONS = ("call", "calls", "all")
 THINKING = ("reasoning", "all")
 
 
-def fault(name: str, *bases: str, **more: Any) -> Callable[[Fault], Fault]:  # noqa: ANN401 (the fields of a row)
+def fault(name: str, *bases: str, **more: Any) -> Callable[[Fault], Fault]:
     """Put a fault into the table."""
 
     def register(change: Fault) -> Fault:
@@ -274,12 +274,12 @@ def each(change: Callable[[Event], object], *suffixes: str) -> Fault:
     return apply
 
 
-def add(name: str, bases: tuple[str, ...], change: Fault, **more: Any) -> None:  # noqa: ANN401 (the fields of a row)
+def add(name: str, bases: tuple[str, ...], change: Fault, **more: Any) -> None:
     """Put a fault made by one of the makers above into the table."""
     ROWS.append(Row(name, bases, change, **more))
 
 
-def emptied(value: Any) -> Any:  # noqa: ANN401 (any JSON)
+def emptied(value: Any) -> Any:
     """Give the empty value of the same kind."""
     return type(value)()
 
@@ -850,7 +850,7 @@ add(
 # Framing
 
 
-def framed(name: str, change: Callable[[bytes], bytes], **more: Any) -> None:  # noqa: ANN401 (the fields of a row)
+def framed(name: str, change: Callable[[bytes], bytes], **more: Any) -> None:
     """Put a fault of the framing into the table."""
     add(name, ("text", "call", "reasoning"), lambda events: change(encoded(events)), **more)
 

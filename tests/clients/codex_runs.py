@@ -1,0 +1,73 @@
+"""Many runs of the real Codex in one network namespace: streams in, what each run showed out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import NamedTuple
+
+from clients.codex_cli import Job, Run, Seen
+from clients.install import HERE, UnavailableError, codex
+
+VERSIONS = ("0.135.0", "0.169.0")
+EXEC, APP_SERVER = FRONTS = ("exec", "app-server")
+RELAY = [sys.executable, "-m", "respfix", "serve"]
+TOOL, COMMAND = "exec_command", "echo ran >> ran"  # Codex's own shell tool; a line is left each time it runs
+ARGUMENTS = {"cmd": COMMAND}
+
+
+class Key(NamedTuple):
+    """Which run: which release and front end, which stream, how many turns, and whether through respfix."""
+
+    version: str
+    front: str
+    name: str
+    turns: int = 1
+    relayed: bool = True
+
+
+def separated() -> list[str]:
+    """Give the command that starts a process in a network namespace of its own."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise UnavailableError("unshare is not on the PATH: install util-linux to keep Codex off the network")
+    for flags in ("-n", "-rn"):
+        if subprocess.run([unshare, flags, "true"], capture_output=True, check=False).returncode == 0:
+            return [unshare, flags]
+    raise UnavailableError("network namespaces are not allowed here: run as root, or allow user namespaces")
+
+
+@cache
+def missing() -> str | None:
+    """Say why Codex cannot be had or not be kept off the network, if so; looked up once."""
+    try:
+        separated()
+        for version in VERSIONS:
+            codex(version)
+    except UnavailableError as reason:
+        return str(reason)
+    return None
+
+
+def perform(bodies: Mapping[str, bytes], keys: Iterable[Key], cut: Iterable[str] = ()) -> dict[Key, Seen]:
+    """Do these runs, some at a time, with these streams upstream."""
+    wanted = list(keys)
+    job = Job(
+        {name: base64.b64encode(body).decode() for name, body in bodies.items()},
+        RELAY,
+        [Run(str(codex(key.version)), key.front, key.name, key.turns, key.relayed) for key in wanted],
+        list(cut),
+    )
+    done = subprocess.run(
+        [*separated(), sys.executable, str(HERE / "codex_cli.py")],
+        input=json.dumps(asdict(job)), capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"the runner broke down: {done.stderr[-4000:]}")
+    return dict(zip(wanted, (Seen(**seen) for seen in json.loads(done.stdout)), strict=True))
