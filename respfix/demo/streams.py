@@ -1,6 +1,6 @@
 """The broken answers: written for the demo, in the exact shapes in which the servers send theirs.
 
-`streams/*.sse` are what leaves the server, byte for byte; this file says which server each of them imitates.
+`sse/*.sse` are what leaves the server, byte for byte; this file says which server each of them imitates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STORIES = MappingProxyType(
 """Every stream by name, with the server that answers like that."""
 
 STREAMS: Mapping[str, bytes] = MappingProxyType(
-    {name: (resources.files(__package__) / "streams" / f"{name}.sse").read_bytes() for name in STORIES}
+    {name: (resources.files(__package__) / "sse" / f"{name}.sse").read_bytes() for name in STORIES}
 )
 """Every stream by name, as bytes."""
 

@@ -1,0 +1,377 @@
+"""The READMEs: every command in them is run, every link leads somewhere, and what the program makes is current."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clients.install import UnavailableError, installed, node
+from readme import PART, PARTS, READMES, ROOT, current, table
+from test_demo import serving
+
+from respfix.demo import STREAMS
+from respfix.demo.streams import answer_of, events_of
+
+ENGLISH, CHINESE = READMES
+TEXT = ENGLISH.read_text("utf-8")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+ANSWER = answer_of(events_of(STREAMS["anthropic-text"]))  # what the demo's server says to a model it does not know
+EITHER = pytest.mark.parametrize("readme", READMES, ids=["english", "chinese"])
+
+# Each command block by words that only it has; the tests below run them.
+COMMANDS = {
+    "install": "&& .venv/bin/respfix demo\n",
+    "test": "make test",
+    "serve": "serve --upstream",
+    "ask": "curl -sN",
+    "repair": "respfix repair",
+    "try": "demo --serve",
+    "service": "systemctl",
+    "check": "--check-config",
+}
+
+
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    """The code blocks in a language."""
+    return [code for found, code in FENCE.findall(text) if found == language]
+
+
+def command(name: str) -> str:
+    """The one block of commands that this name stands for."""
+    (block,) = [block for block in blocks("sh") if COMMANDS[name] in block]
+    return block
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Desk:
+    """A user's desk: a shell in a folder of its own, a server, and respfix in front of it once it is started."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self.folder = folder
+        self.server = server
+        self.respfix = f"127.0.0.1:{free_port()}"
+        program = folder / ".venv/bin/respfix"
+        program.parent.mkdir(parents=True)
+        program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m respfix "$@"\n')
+        program.chmod(0o755)
+
+    def here(self, text: str) -> str:
+        """The text with the addresses of this desk."""
+        return text.replace("127.0.0.1:8080", self.server).replace("127.0.0.1:8081", self.respfix)
+
+    def start(self, block: str) -> subprocess.Popen[str]:
+        """Start what is to go on running."""
+        return subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", "exec " + self.here(block)],
+            cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+
+    def run(self, block: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a block; every line of it has to succeed."""
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self.here(block)],
+            cwd=self.folder, text=True, capture_output=True, check=False, timeout=240,
+            env={**os.environ, **variables},
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A desk with the demo's broken server and the `respfix serve` of the README, started as it says."""
+    with serving() as (_, urls):
+        desk = Desk(tmp_path_factory.mktemp("desk"), urls["broken"].split("/")[2])
+        with desk.start(command("serve")) as process:
+            host, port = desk.respfix.split(":")
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    socket.create_connection((host, int(port)), 1).close()
+                    break
+                except OSError:
+                    assert process.poll() is None, process.communicate()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+            yield desk
+            process.terminate()
+
+
+# The commands
+
+
+def test_every_command_is_run_by_one_of_these_tests() -> None:
+    """A new block of commands needs a name above, and a test."""
+    assert sorted(blocks("sh")) == sorted(map(command, COMMANDS))
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh checkout."""
+    unwanted = shutil.ignore_patterns(".*cache", ".venv", ".git", ".hypothesis", "node_modules", "__pycache__")
+    return Path(shutil.copytree(ROOT, tmp_path / "respfix", ignore=unwanted))
+
+
+def bare(path: Path) -> dict[str, str]:
+    """Variables of a user who has nothing but Python."""
+    return {
+        "PATH": f"{path}:{Path(sys.executable).resolve().parent}:/usr/bin:/bin",
+        "PYTHONPATH": "",
+        "VIRTUAL_ENV": "",
+    }
+
+
+@pytest.mark.install
+@pytest.mark.timeout(300)
+def test_one_line_installs_respfix_and_runs_the_demo(clone: Path) -> None:
+    """On a machine with Python and nothing else."""
+    result = subprocess.run(
+        ["sh", "-ec", command("install")], cwd=clone, env={**os.environ, **bare(clone)}, text=True,
+        capture_output=True, check=False, timeout=240,
+    )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Through respfix both clients got all" in result.stdout
+
+
+def test_make_test_is_what_the_continuous_check_runs() -> None:
+    """It is not run in here, or it would run itself; the check of every commit ends with the very line that it runs."""
+    makes = subprocess.run(
+        ["make", "-n", "-o", ".venv/test", "test"], cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    continuous = (ROOT / ".ci/run").read_text().splitlines()[-1]
+
+    assert command("test") == "make test\n"
+    assert continuous.startswith(f"exec {makes.stdout.strip()} ")
+
+
+def test_both_can_be_asked_with_curl(desk: Desk) -> None:
+    """The broken answer from the server, the whole one from respfix."""
+    result = desk.run(command("ask"), KEY="none")
+
+    assert (result.returncode, result.stdout) == (0, "1\n"), result.stderr
+    assert ANSWER not in (desk.folder / "broken.sse").read_text()
+    assert ANSWER in (desk.folder / "repaired.sse").read_text().split("\n\n")[-2]
+
+
+def test_a_recording_is_repaired(desk: Desk) -> None:
+    """The filter gives what respfix gives, and says what was wrong."""
+    (desk.folder / "broken.sse").write_bytes(STREAMS["anthropic-text"])
+    result = desk.run(command("repair"))
+
+    assert result.returncode == 0
+    assert "missing-part-added" in result.stderr
+    assert ANSWER in (desk.folder / "repaired.sse").read_text().split("\n\n")[-2]
+
+
+def test_the_configuration_is_shown(desk: Desk) -> None:
+    """As it is without any."""
+    result = desk.run(command("check"))
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "upstream" in result.stdout
+
+
+def test_the_demo_can_be_kept_running(desk: Desk) -> None:
+    """Until it is stopped."""
+    with desk.start(command("try")) as process:
+        assert process.stdout
+        page = ""
+        while "codex exec" not in page:
+            line = process.stdout.readline()
+            assert line, page
+            page += line
+        process.terminate()
+
+        assert process.wait(10) == 0
+
+
+@pytest.mark.install
+@pytest.mark.timeout(300)
+def test_the_service_is_installed_where_its_unit_looks(clone: Path, tmp_path: Path) -> None:
+    """Run with /opt and /etc elsewhere, and without systemd; then with the command that the unit starts with."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, script in {"sudo": 'exec "$@"', "systemctl": f'echo "$@" >> "{tmp_path}/systemctl"'}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    script = re.sub(r"(?<= )/(opt|etc)/", rf"{tmp_path}/\1/", command("service"))
+    result = subprocess.run(
+        ["sh", "-ec", script], cwd=clone, env={**os.environ, **bare(tools)}, text=True,
+        capture_output=True, check=False, timeout=240,
+    )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    unit = (tmp_path / "etc/systemd/system/respfix.service").read_text()
+    assert re.findall(r"^ExecStart=/(\S+) serve", unit, re.MULTILINE) == ["opt/respfix/bin/respfix"]
+    assert re.findall(r"^LoadCredential=.*:/(.*)$", unit, re.MULTILINE) == ["etc/respfix/config.yaml"]
+    check: list[str | Path] = [
+        tmp_path / "opt/respfix/bin/respfix",
+        "serve",
+        "--check-config",
+        "--config",
+        tmp_path / "etc/respfix/config.yaml",
+    ]
+    assert subprocess.run(check, capture_output=True, check=False, timeout=30).returncode == 0
+    assert (tmp_path / "systemctl").read_text() == "daemon-reload\nenable --now respfix\n"
+
+
+# The clients
+
+
+def test_codex_understands_its_configuration() -> None:
+    """The provider that is chosen is there, and is the defaults' respfix."""
+    config = tomllib.loads(blocks("toml")[0])
+    provider = config["model_providers"][config["model_provider"]]
+
+    assert provider["base_url"] == "http://127.0.0.1:8081/v1"
+    assert (provider["wire_api"], provider["supports_websockets"]) == ("responses", False)
+    assert provider["name"] != "OpenAI"
+
+
+def test_the_python_example_streams_the_answer(desk: Desk) -> None:
+    """And has it whole at the end."""
+    pytest.importorskip("openai")
+    script = desk.here(blocks("python")[0]) + "\nprint()\nprint(answer.output_text)\n"
+    result = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=False, timeout=30)
+
+    assert result.stdout.splitlines() == [ANSWER, ANSWER], result.stderr
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(300)
+def test_the_node_example_streams_the_answer(desk: Desk) -> None:
+    """And has it whole at the end."""
+    try:
+        folder = installed("openai_node")
+        program = node(folder)
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    (desk.folder / "node_modules").symlink_to(folder / "node_modules")
+    script = desk.folder / "example.mjs"
+    script.write_text(desk.here(blocks("js")[0]) + "\nconsole.log();\nconsole.log(answer.output_text);\n")
+    result = subprocess.run([program, script], text=True, capture_output=True, check=False, timeout=30)
+
+    assert result.stdout.splitlines() == [ANSWER, ANSWER], result.stderr
+
+
+# What it says
+
+
+@EITHER
+def test_what_is_made_from_the_program_is_current(readme: Path) -> None:
+    """`python tests/readme.py` brings it up to date."""
+    assert set(PARTS) == {name for name, _ in PART.findall(readme.read_text("utf-8"))}
+    assert current(readme) == readme.read_text("utf-8"), "run `python tests/readme.py` and commit what it changes"
+
+
+def test_the_first_screen_has_what_people_look_for() -> None:
+    """The symptoms in the clients' words, the events before and after, and the two commands."""
+    screen = "\n".join(TEXT.splitlines()[:45])
+
+    for words in (
+        "OutputTextDelta without active item",
+        "stream closed before response.completed",
+        "list index out of range",
+        "blank reply",
+        "tool that never runs",
+        "+ response.content_part.added",
+        command("install"),
+        command("test"),
+    ):
+        assert words in screen
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def headings(text: str) -> list[str]:
+    """The headings with their signs."""
+    return re.findall(r"^#+ .*$", FENCE.sub("", text), re.MULTILINE)
+
+
+@EITHER
+def test_every_link_leads_somewhere(readme: Path) -> None:
+    """Files are there, and headings are called so."""
+    links = re.findall(r"\]\(([^)#]*)#?([^)]*)\)", FENCE.sub("", readme.read_text("utf-8")))
+
+    assert len(links) > 5
+    for path, name in links:
+        target = (readme.parent / path) if path else readme
+        assert target.is_file(), path
+        assert not name or name in {anchor(heading.lstrip("# ")) for heading in headings(target.read_text("utf-8"))}, (
+            name
+        )
+
+
+@EITHER
+def test_the_messages_that_are_explained_are_those_that_are_printed(readme: Path) -> None:
+    """Word for word, apart from what differs each time."""
+    section = readme.read_text("utf-8").partition("## Troubleshooting" if readme is ENGLISH else "## 故障排查")[2]
+    messages = [cells[1] for cells in table(section.partition("\n## ")[0].partition("\n|")[2]).values()]
+    own = {
+        node.value
+        for path in (ROOT / "respfix").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    fragments = {part.strip() for cell in messages for part in re.split("…|; ", re.findall(r"(`+)(.*?)\1", cell)[0][1])}
+
+    assert len(messages) > 10
+    assert set() == {part for part in fragments if not any(part in string for string in own)}
+
+
+# In Chinese
+
+
+def test_the_chinese_readme_has_the_same_sections() -> None:
+    """Level by level; the text is translated, not summarised."""
+    levels = [[heading.partition(" ")[0] for heading in headings(readme.read_text("utf-8"))] for readme in READMES]
+
+    assert levels[0] == levels[1]
+
+
+def test_the_chinese_readme_has_the_same_code() -> None:
+    """Block by block, apart from comments in it."""
+    both = [[re.sub(r" +# .*", "", code) for _, code in FENCE.findall(readme.read_text("utf-8"))] for readme in READMES]
+
+    assert both[0] == both[1]
+
+
+def test_the_chinese_readme_has_the_same_tables() -> None:
+    """Row by row; what is a name in the first cell is the same name."""
+    both = [
+        [
+            re.findall(r"`+[^`].*?`+", line.split("|")[1])
+            for line in readme.read_text("utf-8").splitlines()
+            if line[:1] == "|"
+        ]
+        for readme in READMES
+    ]
+
+    assert both[0] == both[1]
+
+
+def test_the_chinese_readme_is_chinese() -> None:
+    """Also its tables: a row that arrived in English waits for its translation."""
+    text = CHINESE.read_text("utf-8")
+    rows = [row for name, part in PART.findall(text) if name != "events" for row in table(part).values()]
+
+    assert set() == {row[1].strip() for row in rows if not re.search(r"[\u4e00-\u9fff]", row[-2])}
