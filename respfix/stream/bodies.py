@@ -43,7 +43,8 @@ def altered(body: Body, changes: Mapping[str, Any]) -> Body:
 def type_of_item(body: Body) -> str:
     """Give an item's type; where it is absent, by the keys that only one kind of item has."""
     stated = body.get("type")
-    if stated not in KINDS and body.get("role") == "assistant" and isinstance(body.get("content"), list):
+    is_known = isinstance(stated, str) and stated in KINDS
+    if not is_known and body.get("role") == "assistant" and isinstance(body.get("content"), list):
         return "message"
     if isinstance(stated, str) and stated:
         return stated
@@ -202,7 +203,7 @@ class Bodies:
         if kind.type == "message" and body.get("role") != "assistant" and self.triage.mend("wrong-role"):
             body = altered(body, {"role": "assistant"})
         phases, phase = self.dialect.phases, body.get("phase")
-        if phases is not None and phase is not None and phase not in phases and self.triage.mend("codex-phase"):
+        if phases is not None and phase not in (None, *phases) and self.triage.mend("codex-phase"):
             body = altered(body, {"phase": REMOVED})
         return body
 

@@ -26,6 +26,7 @@ class Part:
     is_announced: bool = False
     is_valued: bool = False
     is_done: bool = False
+    is_closed_by_upstream: bool = False
     value: str = ""  # once valued
     ahead: str = ""  # text that was sent before upstream said it, so that its late delta is not said twice
     found: str = ""  # text that stood in the announcing event, sent only if nothing else says it

@@ -247,7 +247,7 @@ class Repair(Brackets):
         part = part or self._begin_part(item, leaf, index)
         self.open_part(item, part)
         self.settle_value(item, part, body.get(part.leaf.value) if part.leaf.value else None)
-        part.is_done = True
+        part.is_done = part.is_closed_by_upstream = True
         whole = self.bodies.spoken_part(part, body)
         self._send_named(event, item, part, {} if whole is event.body.get("part") else {"part": whole})
 
@@ -286,6 +286,15 @@ class Repair(Brackets):
             if part is not None and (leaf.array is None or self._is_repeat(part, text, event)):
                 self.drop(event, "repeated-delta")
                 return
+            if (
+                part is not None
+                and self.dialect.tail_before_item_done
+                and part.is_closed_by_upstream
+                and index is not None
+            ):
+                part.settle(part.value + text)  # the late tail of a stream that was repaired before
+                self._send_named(event, item, part, {})
+                return
             if not text and self.door.drop("delta-without-text"):
                 return
             part = self._begin_part(item, leaf, index)
@@ -320,6 +329,8 @@ class Repair(Brackets):
         part = part or self._begin_part(item, leaf, index)
         self.open_part(item, part)
         came = event.body.get(leaf.value)
+        if leaf.is_json and not came and not part.said and self.door.drop("empty-value-done"):
+            return  # the item's done or the terminal may still have the arguments; if not, they are {} there
         value, slug = closing_value(item, part, came)
         self.say_rest(item, part, value)
         part.settle(value)
