@@ -60,7 +60,7 @@ class Frame:
             name, value = _split_field(line)
             end = line[len(line.rstrip(b"\r\n")) :]
             if name == b"event":
-                line = line if value.decode("utf-8", "replace") == event else b"event: " + event.encode() + end  # noqa: PLW2901
+                line = line if _decoded(value) == event else b"event: " + _encoded(event) + end  # noqa: PLW2901
             elif name == b"data":
                 if written:
                     continue
@@ -92,12 +92,26 @@ class Style:
     def frame(self, event: str, data: bytes) -> bytes:
         """Write a new frame."""
         gap = b" " if self.space else b""
-        head = b"event:" + gap + event.encode() + self.line_end if self.event_lines else b""
+        head = b"event:" + gap + _encoded(event) + self.line_end if self.event_lines else b""
         return head + b"data:" + gap + data + self.line_end * 2
 
     def comment(self, text: str) -> bytes:
         """Write a comment, which no reader takes for an event."""
-        return b": " + text.encode() + self.line_end * 2
+        return b": " + _encoded(text) + self.line_end * 2
+
+
+def _decoded(value: bytes) -> str:
+    """Read a field; bytes that are not UTF-8 stay what they are."""
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _encoded(text: str) -> bytes:
+    """Write a field, which is one line whatever an upstream puts into its types."""
+    line = " ".join(text.splitlines())
+    try:
+        return line.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return line.encode("utf-8", "replace")  # half a surrogate pair
 
 
 def _split_field(line: bytes) -> tuple[bytes, bytes]:
@@ -123,7 +137,7 @@ def _parse(raw: bytes, faults: tuple[str, ...], *, bare_json: bool) -> Frame:
             return Frame(b"data: " + line + b"\n\n", event, line, (*faults, "raw-json"), fields=True)
         fields = fields or name in _FIELDS
         if name == b"event":
-            event = value.decode("utf-8", "replace")
+            event = _decoded(value)
         elif name == b"data":
             data = value if data is None else data + b"\n" + value
     return Frame(raw, event, data, faults, fields)
@@ -241,7 +255,7 @@ class Framer:
             start = self._scanned = self._lined = self._sought = end
             self._block = _Block()
             if plain := _PLAIN.fullmatch(block):  # nearly every frame: an event line, a data line, LF
-                event = plain[1].decode("utf-8", "replace") if plain[1] is not None else None
+                event = _decoded(plain[1]) if plain[1] is not None else None
                 yield Frame(block, event, plain[2], self._take_faults(), fields=True)
             else:
                 yield from map(self._frame, self._divide(block))
