@@ -146,8 +146,9 @@ def _serve(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
 
-    from respfix import app
+    from respfix import app, journal
 
+    journal.write_to_stderr()
     try:
         app.run(config)
     except app.StartError as error:

@@ -94,6 +94,15 @@ def place(error: BaseException) -> str:
 DISCREET = Discreet()
 
 
+def write_to_stderr() -> None:
+    """Let everything that is logged be seen, a line each; doing it twice changes nothing."""
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
 def hush_foreign_loggers() -> None:
     """Make the libraries' loggers discreet; doing it twice changes nothing."""
     for name in FOREIGN:

@@ -146,6 +146,18 @@ def test_a_busy_port_is_one_line_and_exit_code_1() -> None:
     assert b"Traceback" not in result.stderr
 
 
+def test_serve_says_what_it_listens_on_and_whether_the_upstream_answers() -> None:
+    """Who starts it by hand, or reads the journal, sees that it works, or what is missing."""
+    command = [sys.executable, "-m", "respfix", "serve", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr is not None
+        lines = [program.stderr.readline(), program.stderr.readline()]
+        program.terminate()
+
+    assert "listens on http://127.0.0.1:" in lines[0]
+    assert "upstream http://127.0.0.1:9 is not reachable" in lines[1]
+
+
 @pytest.mark.parametrize(("host", "is_warned"), [("127.0.0.2", False), ("0.0.0.0", True)])
 def test_listening_beyond_this_machine_is_warned_about(host: str, is_warned: bool) -> None:  # noqa: FBT001
     """There is no password to ask for, so an open address is said before anything else."""

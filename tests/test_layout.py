@@ -24,7 +24,7 @@ EDGES = {
     "stream.defects": "stream.contract stream.event",
     "stream.grammar": "",
     "stream.ledger": "stream.event stream.grammar",
-    "stream.values": "stream.grammar stream.ledger stream.splice",
+    "stream.values": "stream.event stream.grammar stream.ledger stream.splice",
     "stream.door": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice "
     "stream.values",
     "stream.bodies": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice "
@@ -76,7 +76,7 @@ EDGES = {
     "demo.readers": "demo.streams",
     "demo.client": "demo.streams",
     "demo.upstream": "demo.streams",
-    "cli": "app config demo respfix sources stream stream.defects",
+    "cli": "app config demo respfix sources stream stream.defects journal",
     "__main__": "cli",
 }
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from typing import Literal
 
@@ -16,7 +14,7 @@ from respfix.config import Address, Config, Timeouts
 from respfix.demo import upstream
 from respfix.demo.screen import Screen
 from respfix.demo.streams import STORIES
-from respfix.journal import log
+from respfix.journal import write_to_stderr
 
 HOST = "127.0.0.1"
 PORT = 8080  # where Sub2API listens; respfix takes the next one, as its own default does
@@ -37,8 +35,7 @@ async def staged(ports: tuple[int, int] = (0, 0), *, pace: float, repair: Repair
 
 async def hold(screen: Screen, port: int | None) -> None:
     """Keep both running, and say what to do with them."""
-    log.addHandler(logging.StreamHandler(sys.stderr))
-    log.setLevel(logging.INFO)
+    write_to_stderr()
     stop = asyncio.Event()
     async with staged(_ports(port), pace=PACE) as urls:
         for number in (signal.SIGTERM, signal.SIGINT):

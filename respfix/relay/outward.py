@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 
 from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientResponseError, ConnectionTimeoutError
@@ -104,7 +105,9 @@ class Outward:
             message = f"no TLS connection to the upstream {upstream}; check its certificate and that it speaks TLS"
             return Refusal(502, "upstream_unreachable", message)
         if isinstance(error, ClientConnectorError):
-            reason = error.os_error.strerror or "its name cannot be resolved"
+            # asyncio's own words are `Connect call failed ('127.0.0.1', 8080)`
+            number = error.os_error.errno or 0
+            reason = os.strerror(number) if number > 0 else "its name cannot be resolved"
             message = f"cannot connect to the upstream {upstream} ({reason}); check that it runs, and --upstream"
             return Refusal(502, "upstream_unreachable", message)
         if isinstance(error, ConnectionTimeoutError):
