@@ -219,6 +219,63 @@ def test_the_repair_does_not_depend_on_how_the_bytes_were_cut(name: str) -> None
     assert mended(name).body == fed + mender.close(Ending.CUT if name in CUT else Ending.COMPLETE, 1.0)
 
 
+# Cut anywhere
+
+
+class Cut(NamedTuple):
+    """The beginning of a recording: whole frames, and what is there of the next one."""
+
+    whole: bytes
+    half: bytes
+
+
+SMALL = [name for name, body in BROKEN.items() if 0 < len(body) < 10_000]
+
+
+@cache
+def cuts(name: str) -> dict[str, Cut]:
+    """Cut one recording after every frame and inside every frame that comes before its terminal event."""
+    frames = [frame + b"\n\n" for frame in BROKEN[name].split(b"\n\n")[:-1]]
+    end = next((at for at, frame in enumerate(frames) if b"event: response.completed" in frame), len(frames) - 1)
+    pieces = ((at, b"".join(frames[:at]), frames[at]) for at in range(end + 1))
+    return {
+        f"{name}+{at}+{part}": Cut(whole, frame[: len(frame) * part // 3])
+        for at, whole, frame in pieces
+        for part in (0, 2)
+    }
+
+
+@cache
+def readings_of_cuts(sdk: str) -> dict[str, Reading]:
+    """Let one SDK read every beginning of every small recording, as the repair leaves it when the connection breaks."""
+    bodies = {}
+    for key, cut in chain.from_iterable(cuts(name).items() for name in SMALL):
+        mender = Mender()
+        bodies[key] = mender.feed(cut.whole + cut.half) + mender.close(Ending.CUT, 1.0)
+    return read(sdk, bodies)
+
+
+@ABSENT
+@LONG
+@EITHER_SDK
+@pytest.mark.parametrize("name", SMALL)
+def test_a_cut_is_told_wherever_it_falls_and_loses_nothing_that_came(sdk: str, name: str) -> None:
+    """A recording that is cut before its end is told as a failure, after every word of the frames that were whole."""
+    if reason := missing(sdk):
+        pytest.skip(reason)
+    seen = {key: readings_of_cuts(sdk)[key] for key in cuts(name)}
+    came = {key: wire.read(cut.whole) for key, cut in cuts(name).items()}
+    untold = [key for key, reading in seen.items() if reading.error is None and reading.status != "failed"]
+    lost = {
+        key: (said.text.streamed + said.summary.streamed, seen[key].streamed_text + seen[key].streamed_reasoning)
+        for key, said in came.items()
+        if (said.text.streamed, said.summary.streamed) != (seen[key].streamed_text, seen[key].streamed_reasoning)
+    }
+
+    assert not untold
+    assert not lost
+
+
 # The table of all this
 
 
