@@ -10,7 +10,9 @@ give the same bytes, whatever reads they come in.
 
 from __future__ import annotations
 
-from respfix.stream.contract import Ending, Limits, Options, Report
+from typing import TYPE_CHECKING
+
+from respfix.stream.contract import Ending, Limits, Options, Report, Sighting
 from respfix.stream.defects import BoundExceededError, Triage
 from respfix.stream.event import COMMENT, DONE, Event, read
 from respfix.stream.frames import Frame, Framer, FrameTooLargeError, Style
@@ -18,16 +20,23 @@ from respfix.stream.grammar import KEEPALIVE
 from respfix.stream.quirks import QUIRKS, looks_right
 from respfix.stream.terminal import Terminal
 
-__all__ = ["Ending", "Limits", "Mender", "Observer", "Options", "Report"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Ending", "Limits", "Mender", "Observer", "Options", "Report", "Sighting"]
 
 
 class Mender:
     """One upstream body, mended while it flows."""
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options | None = None, witness: Callable[[Sighting], None] | None = None) -> None:
+        """Be told how to mend; `witness` is told of every defect where it is seen, in the order of the stream."""
         self.options = options or Options()
         self.report = Report()
         self._triage = Triage(self.options, self.report)
+        self._offset = 0  # of the frame that is being mended
+        if witness is not None:
+            self._triage.witness = lambda slug: witness(Sighting(slug, self.report.events_in, self._offset))
         self._framer = Framer(self.options.limits.frame_bytes, self.options.off)
         self._repair = Terminal(self.options, self._triage)
         self._style: Style | None = None
@@ -85,16 +94,17 @@ class Mender:
 
     def _mended(self, frame: Frame) -> bytes:
         """Read one frame and give what leaves for it."""
+        self._offset = frame.offset
+        event = read(frame.data, frame) if frame.data is not None else None
+        self.report.events_in += event is not None and event.type != DONE
         for fault in frame.faults:
             self._triage.mend(fault)
         if frame.data is None or not frame.data.strip():
             is_hollow = frame.fields and self._triage.mend("block-without-data")
             return self._written(Event.comment("-")) if is_hollow else frame.raw
-        event = read(frame.data, frame)
         if event is None:
             return frame.raw
         self._style = self._style or Style.of(frame)
-        self.report.events_in += event.type != DONE
         mended = event if looks_right(event) else self._without_quirks(event)
         return b"" if mended is None else self._write(self._repair.take(mended))
 

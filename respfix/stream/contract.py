@@ -41,6 +41,15 @@ class Options:
     limits: Limits = field(default_factory=Limits)
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A defect where it was seen."""
+
+    slug: str
+    event: int  # the number of the event it was seen in, from 1; at the end of the body, the last one's
+    offset: int  # where that event's frame began, in bytes as they came
+
+
 @dataclass(slots=True)
 class Report:
     """What was seen and done so far."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from respfix.stream.contract import Limits, Options, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from respfix.stream.event import Event
 
@@ -532,6 +532,7 @@ class Triage:
         self.report = report
         self.limits: Limits = options.limits
         self.is_dirty = False
+        self.witness: Callable[[str], None] | None = None  # is told of each defect when it is seen
         self._off = {
             slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)
         }
@@ -546,6 +547,8 @@ class Triage:
             return False
         self.is_dirty = True
         self.report.defects[slug] += 1
+        if self.witness is not None:
+            self.witness(slug)
         return True
 
     def count_item(self, items: int) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from respfix.stream.splice import is_object
@@ -51,6 +51,7 @@ class Frame:
     data: bytes | None = None
     faults: tuple[str, ...] = ()
     fields: bool = False  # it has a field that a reader acts on, so it is not just comments and blank lines
+    offset: int = 0  # where it began in the bytes as they came
 
     def carrying(self, event: str, data: bytes) -> bytes:
         """Give the same block with another event name and other data; its comments and other fields stay."""
@@ -128,19 +129,19 @@ def is_whole_object(data: bytes) -> bool:
     return data.strip() == b"[DONE]" or is_object(data.decode("utf-8", "surrogateescape"))
 
 
-def _parse(raw: bytes, faults: tuple[str, ...], *, bare_json: bool) -> Frame:
+def _parse(raw: bytes, faults: tuple[str, ...], offset: int, *, bare_json: bool) -> Frame:
     """Read the fields of one block."""
     event, data, fields = None, None, False
     for line in raw.splitlines():
         name, value = _split_field(line)
         if name == b"json" and data is None and bare_json:
-            return Frame(b"data: " + line + b"\n\n", event, line, (*faults, "raw-json"), fields=True)
+            return Frame(b"data: " + line + b"\n\n", event, line, (*faults, "raw-json"), fields=True, offset=offset)
         fields = fields or name in _FIELDS
         if name == b"event":
             event = _decoded(value)
         elif name == b"data":
             data = value if data is None else data + b"\n" + value
-    return Frame(raw, event, data, faults, fields)
+    return Frame(raw, event, data, faults, fields, offset)
 
 
 def _first_object(line: bytes) -> bytes | None:
@@ -193,6 +194,7 @@ class Framer:
     _sought: int = 0  # and the unfinished line after them has no end before this place
     _block: _Block = field(default_factory=_Block)
     _has_cr: bool = False
+    _offset: int = 0  # of the next frame
     _skip_lf: bool = False
     _faults: tuple[str, ...] = ()  # found before the next frame, to be told with it
     _began: bool = False
@@ -221,6 +223,7 @@ class Framer:
         self._has_cr = b"\r" in self._rest
         if self._rest.startswith(BOM) and "byte-order-mark" not in self.off:
             del self._rest[: len(BOM)]
+            self._offset = len(BOM)
             self._faults = ("byte-order-mark",)
         return True
 
@@ -256,7 +259,8 @@ class Framer:
             self._block = _Block()
             if plain := _PLAIN.fullmatch(block):  # nearly every frame: an event line, a data line, LF
                 event = _decoded(plain[1]) if plain[1] is not None else None
-                yield Frame(block, event, plain[2], self._take_faults(), fields=True)
+                yield Frame(block, event, plain[2], self._take_faults(), fields=True, offset=self._offset)
+                self._offset += len(block)
             else:
                 yield from map(self._frame, self._divide(block))
         del rest[:start]
@@ -275,6 +279,7 @@ class Framer:
             self._skip_lf = False
             if rest.startswith(b"\n", start):
                 del rest[start]
+                self._offset += 1
         if start < len(rest) and rest[start] in b"\r\n" and (lead := _LINE_END.match(rest, start)):
             return lead.end()  # a blank line too many is a frame of its own and needs no waiting
         at = max(start, self._scanned)
@@ -305,7 +310,7 @@ class Framer:
         for line in raw.splitlines(keepends=True):
             text = line
             if line.lstrip()[:1] == b"{" and (head := _first_object(line)) and line[len(head) :].strip():
-                yield b"".join(lines) + head + b"\n\n"  # a JSON object, and the stream begins on the same line
+                yield b"".join(lines) + head  # a JSON object, and the stream begins on the same line
                 block, lines, text = _Block(), [], line[len(head) :]
             if block.begins_anew(text):
                 yield b"".join(lines)
@@ -316,7 +321,8 @@ class Framer:
 
     def _frame(self, raw: bytes) -> Frame:
         """Read one block, writing anew what the measured clients cannot read."""
-        frame = _parse(raw, self._take_faults(), bare_json="raw-json" not in self.off)
+        frame = _parse(raw, self._take_faults(), self._offset, bare_json="raw-json" not in self.off)
+        self._offset += len(raw)
         if self._has_cr and _BARE_CR.search(frame.raw):
             frame = self._mended(frame, _ANY_LINE_END.sub(b"\n", frame.raw), "cr-line-ends")
         if frame.data is not None and frame.raw.endswith(b"\n") and not _ends_in_blank_line(frame.raw):
@@ -326,7 +332,7 @@ class Framer:
     def _mended(self, frame: Frame, raw: bytes, fault: str) -> Frame:
         if fault in self.off:
             return frame
-        return Frame(raw, frame.event, frame.data, (*frame.faults, fault), frame.fields)
+        return replace(frame, raw=raw, faults=(*frame.faults, fault))
 
 
 def _ends_in_blank_line(raw: bytes) -> bool:
