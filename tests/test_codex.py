@@ -22,7 +22,7 @@ from clients.variants import BASES, ROWS, VARIANTS, encoded
 
 from respfix.demo.streams import STREAMS
 
-pytestmark = [pytest.mark.codex, pytest.mark.timeout(900)]  # the first test downloads 200 MB and runs everything
+pytestmark = [pytest.mark.codex, pytest.mark.timeout(900)]  # the first test fetches both binaries and runs everything
 
 TURNS = {EXEC: 1, APP_SERVER: 2}
 

@@ -38,7 +38,7 @@ def installed(name: str) -> Path:
         verb = "ci" if (source / "package-lock.json").exists() else "install"
         run = subprocess.run([npm, verb], cwd=growing, capture_output=True, text=True, check=False, timeout=600)
         if run.returncode:
-            words = " ".join(run.stderr.split())[-300:]
+            words = " ".join(line for line in run.stderr.splitlines() if line.startswith("npm error"))[:300]
             raise UnavailableError(f"`npm {verb}` in tests/clients/{name} failed; can it reach a registry? {words}")
         try:
             growing.rename(target)
