@@ -72,10 +72,6 @@ EDGES = {
     "demo": "app demo.answer demo.client demo.comparison demo.readers demo.screen demo.stage demo.streams "
     "stream.defects",
     # the commands
-    "demo.streams": "",
-    "demo.readers": "demo.streams",
-    "demo.client": "demo.streams",
-    "demo.upstream": "demo.streams",
     "cli": "app config demo respfix sources stream stream.defects journal",
     "__main__": "cli",
 }

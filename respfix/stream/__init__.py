@@ -53,7 +53,7 @@ class Mender:
         try:
             frames = self._framer.feed(chunk)
         except FrameTooLargeError as error:
-            return self._stop("frame-too-large") + error.rest
+            return self._mend(error.frames) + self._stop("frame-too-large") + error.rest
         return self._mend(frames)
 
     def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
@@ -64,6 +64,8 @@ class Mender:
         rest = self._mend(frames)
         if self.report.stopped is not None:
             return rest + cut
+        if cut and ending is Ending.COMPLETE:
+            ending = Ending.CLOSED  # who stops in the middle of an event has not finished, whatever the framing says
         owed = self._write(self._repair.close(ending, seconds))
         if owed and cut and self._triage.mend("cut-frame"):
             cut = b""  # half an event is no event, says the specification, and what is owed must not be glued to it
@@ -134,8 +136,8 @@ class Mender:
         return event.frame.raw if event.is_as_it_came else event.frame.carrying(event.type, event.data())
 
     def _stop(self, why: str) -> bytes:
-        """Repair no more: let go what was held, and be a pipe from here on."""
-        self.report.stopped = why
+        """Repair no more: let go what was held, and be a pipe from here on. The first reason counts."""
+        self.report.stopped = self.report.stopped or why
         return self._write(self._repair.let_go())
 
 

@@ -35,10 +35,11 @@ _PLAIN = re.compile(rb"(?:event: ?([^\r\n]*)\n)?data: ?([^\r\n]*)\n\n")
 
 
 class FrameTooLargeError(Exception):
-    """A frame grew beyond the bound; `rest` holds every byte that has not been given out yet."""
+    """A frame grew beyond the bound; `frames` came before it, `rest` is every byte that has not been given out yet."""
 
-    def __init__(self, rest: bytes) -> None:
+    def __init__(self, frames: list[Frame], rest: bytes) -> None:
         super().__init__(f"a frame is larger than the bound: {len(rest)} bytes and no end")
+        self.frames = frames
         self.rest = rest
 
 
@@ -55,6 +56,7 @@ class Frame:
 
     def carrying(self, event: str, data: bytes) -> bytes:
         """Give the same block with another event name and other data; its comments and other fields stay."""
+        data = b"".join(data.splitlines())  # what came over several lines leaves on one
         lines: list[bytes] = []
         written = False
         for line in self.raw.splitlines(keepends=True):
@@ -134,7 +136,7 @@ def _parse(raw: bytes, faults: tuple[str, ...], offset: int, *, bare_json: bool)
     event, data, fields = None, None, False
     for line in raw.splitlines():
         name, value = _split_field(line)
-        if name == b"json" and data is None and bare_json:
+        if name == b"json" and data is None and bare_json and is_whole_object(line):
             return Frame(b"data: " + line + b"\n\n", event, line, (*faults, "raw-json"), fields=True, offset=offset)
         fields = fields or name in _FIELDS
         if name == b"event":
@@ -212,7 +214,7 @@ class Framer:
         self._has_cr = self._has_cr or b"\r" in chunk
         frames = list(self._cut())
         if len(self._rest) > self.bound:
-            raise FrameTooLargeError(self.drain())
+            raise FrameTooLargeError(frames, self.drain())
         return frames
 
     def _begin(self) -> bool:

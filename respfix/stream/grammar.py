@@ -411,6 +411,11 @@ def leaf_of(item_type: str, array: Array, part_type: object) -> Leaf | None:
     return next((leaf for leaf in fitting if leaf.name == part_type), None)
 
 
+def owners_of_part(array: Array, part_type: object) -> frozenset[str]:
+    """Give the item types that a part of this type stands in; none for a type without a row."""
+    return frozenset(leaf.item for leaf in LEAVES if leaf.array is array and leaf.name == part_type)
+
+
 def own_leaf(item_type: str) -> Leaf | None:
     """Give the row of the value that is the item's own, if its kind has one."""
     return next((leaf for leaf in LEAVES if leaf.array is None and leaf.item == item_type), None)

@@ -11,6 +11,7 @@ come.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from respfix.stream.bodies import type_of_item
@@ -29,6 +30,7 @@ from respfix.stream.grammar import (
     Scope,
     kind_of,
     own_leaf,
+    owners_of_part,
 )
 from respfix.stream.ledger import Item, Names, Part
 from respfix.stream.values import at, closing_value, text_of, value_of, whole_number
@@ -257,8 +259,12 @@ class Repair(Brackets):
         body: Body = came if isinstance(came, dict) else {}
         if array and array.is_bare:
             body = event.body  # the event is the part
-        item = self._owner(event, place, _owner_of_part(body, place), opens=True) if array else None
-        if item is None or array is None:
+        if array is None:
+            return None
+        place = replace(place, owners=owners_of_part(array, body.get("type")) or place.owners)
+        usual = "message" if "message" in place.owners else next(iter(place.owners))
+        item = self._owner(event, place, kind_of(usual), opens=True)
+        if item is None:
             return None
         leaf = self.bodies.leaf(item.kind, array, body)
         index = whole_number(event.body.get(array.index))
@@ -445,10 +451,3 @@ def _known_part(item: Item, leaf: Leaf, array: Array | None, index: int | None) 
     if part is not None and array is not None:
         item.bind_part(array, index, part)
     return part
-
-
-def _owner_of_part(part: Body, place: Place) -> Kind:
-    """Give the kind of item that an orphan part implies."""
-    if len(place.owners) == 1:
-        return kind_of(next(iter(place.owners)))
-    return kind_of("reasoning" if part.get("type") == "reasoning_text" else "message")
