@@ -330,14 +330,16 @@ def table() -> Iterator[str]:
 @LONG
 @pytest.mark.clients
 def test_the_table_of_recordings_is_up_to_date() -> None:
-    """docs/recordings.md says what the repair does today, not what it did once."""
+    """The page docs/recordings.md says what the repair does today, not what it did once."""
     if reason := missing(PYTHON) or missing(NODE):
         pytest.skip(reason)
     written = "\n".join(table()) + "\n"
     if os.environ.get(UPDATE):
         TABLE.write_text(written)
 
-    assert written == (TABLE.read_text() if TABLE.exists() else "")
+    is_current = TABLE.exists() and written == TABLE.read_text()
+
+    assert is_current, f"write it anew: {UPDATE}=1 pytest {Path(__file__).name} -k table"
 
 
 # Healthy streams

@@ -171,6 +171,8 @@ class Bodies:
     def _own(self, own: Part, came: object) -> object:
         """Give the value that is the item's own."""
         leaf, value = own.leaf, value_of(own.leaf, came)
+        if leaf.is_hosted and not own.value:
+            return came
         if not value or (leaf.is_json and value != own.value and value == own.value * 2):
             slug = "doubled-arguments" if value else "incomplete-item"
             return own.value if came != own.value and self.triage.mend(slug) else came
@@ -220,9 +222,11 @@ class Bodies:
                 changes["id"] = str(came) if isinstance(came, int) and first is None else identity["id"]
         created, due = body.get("created_at"), identity["created_at"]
         if not isinstance(created, int | float) or (first is not None and created != due):
-            read = whole_number(created) if first is None and created is not None else None
-            if self.triage.mend("missing-created-at" if created is None else "changed-created-at"):
-                changes["created_at"] = read if read is not None else due
+            read = whole_number(created) if first is None else None
+            is_number = isinstance(created, int | float)
+            slug = "missing-created-at" if created is None else "changed-created-at" if is_number else "wrong-kind"
+            if self.triage.mend(slug):
+                changes["created_at"] = due if read is None else read
         wants = {**RESPONSE_WANTS, "status": status, **({"model": identity["model"]} if identity.get("model") else {})}
         return self.filled(altered(body, changes), wants, RESPONSE_ALSO, "missing-response-keys")
 

@@ -44,7 +44,6 @@ class Brackets:
     def open_response(self) -> None:
         """Before the first thing that stands inside the response, announce it."""
         if self.response is None:
-            self.triage.is_dirty = True
             self.id_is_made = True
             self.make_created(self.makes.response({}, None, self.identity(), "in_progress"))
         if not self.has_progress:

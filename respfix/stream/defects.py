@@ -578,6 +578,10 @@ class Triage:
 class Unswitched(Triage):
     """For events that respfix makes itself: they are whole, whatever is switched off, and count as no defect."""
 
+    def __init__(self, options: Options, report: Report) -> None:
+        super().__init__(options, report)
+        self.is_dirty = True
+
     def mend(self, slug: str) -> bool:
         """Mend everything."""
         return slug in DEFECTS

@@ -117,7 +117,6 @@ class Terminal(Repair):
             key: value for key, value in body.items() if key not in ("output", "usage", "status", "completed_at")
         }
         self.id_is_made = False
-        self.triage.is_dirty = True
         self.make_created(self.makes.response(announced, None, self.identity(), "in_progress"))
         self.open_response()
 
@@ -137,13 +136,17 @@ class Terminal(Repair):
                 match[place] = self._announce_entry(entry, status)
         self.door.flush()
         by_item = {id(item): entries[place] for place, item in match.items()}
-        items = sorted((item for item in self.ledger.items if item.index is not None), key=lambda item: item.index or 0)
-        whole = [self._entry(item, by_item.get(id(item))) for item in items]
+        whole = [self._entry(item, by_item.get(id(item))) for item in self._as_they_left()]
         output = [entry for entry in whole if entry is not None]
         if isinstance(came, list) and len(came) == len(output) and all(map(same, came, output)):
             return body
         slug = "wrong-output" if entries else "empty-output"
         return altered(body, {"output": output}) if (output or came is None) and self.triage.mend(slug) else body
+
+    def _as_they_left(self) -> list[Item]:
+        """Give the items in the order of announcement; one that could not be announced comes last."""
+        nowhere = len(self.ledger.items)
+        return sorted(self.ledger.items, key=lambda item: nowhere if item.index is None else item.index)
 
     def _align(self, entries: list[Body]) -> dict[int, Item]:
         """Which entry is which item: by id, by call id, then by type and order."""
@@ -255,10 +258,7 @@ class Terminal(Repair):
 
     def _note_error(self, event: Event) -> None:
         """An error passes as it came; if no response.failed follows, one is sent with its words."""
-        self.error = _error_in(event.body) or {
-            "code": "server_error",
-            "message": "the upstream sent an error without words",
-        }
+        self.error = _error_in(event.body) or {"code": "server_error", "message": ""}
         self.send(event)
 
     def _end_failed(self, event: Event) -> None:
@@ -269,30 +269,30 @@ class Terminal(Repair):
         self.door.flush()
         whole = self._with_identity(body, "failed")
         changes: dict[str, Any] = {}
-        stated = _error_in({"error": body.get("error")})
-        error = stated or _error_in(event.body) or self.error
-        if stated is None and self.triage.mend("failed-without-message"):
-            error = error or {"code": "server_error", "message": "the upstream failed and did not say why"}
+        stated = _error_in({"error": body.get("error")}) or {}
+        error = stated
+        if not stated.get("message") and self.triage.mend("failed-without-message"):
+            error = _in_words({**(_error_in(event.body) or self.error or {}), **{k: v for k, v in stated.items() if v}})
             whole = altered(whole, {"error": {"code": error["code"], "message": error["message"]}})
             changes["error"] = _top_level(error)
-        elif stated and not event.body.get("error") and self.triage.mend("failed-unnoticed"):
-            changes["error"] = _top_level(stated)
-        if stated and isinstance(body.get("error"), str) and self.triage.mend("wrong-kind"):
+        elif isinstance(body.get("error"), str) and self.triage.mend("wrong-kind"):
             whole = altered(whole, {"error": stated})
+        if error and not event.body.get("error") and self.triage.mend("failed-unnoticed"):
+            changes["error"] = _top_level(error)
         if whole is not came:
             changes["response"] = whole
         self._leave(event, changes)
 
     def fail(self, error: Body) -> None:
         """End as failed, with these words."""
+        error = _in_words(error)
         if self.response is None:
             self.open_response()
         self.door.flush()
-        done = [item.final for item in self.ledger.items if item.final is not None and item.index is not None]
         response = {
             **(self.response or {}),
             "status": "failed",
-            "output": done,
+            "output": [item.final for item in self._as_they_left() if item.final is not None],
             "error": {"code": error["code"], "message": error["message"]},
         }
         self._leave(Event.made(FAILED, response=response, error=_top_level(error)), {})
@@ -328,11 +328,10 @@ class Terminal(Repair):
         """Send the terminal event that is missing."""
         self._close_all({}, "completed", [])
         self.door.flush()
-        items = sorted((item for item in self.ledger.items if item.final), key=lambda item: item.index or 0)
         response = {
             **(self.response or {}),
             "status": "completed",
-            "output": [item.final for item in items],
+            "output": [item.final for item in self._as_they_left() if item.final is not None],
             "usage": self.makes.usage(None),
         }
         self._leave(Event.made(COMPLETED, response=response), {})
@@ -357,10 +356,20 @@ def _error_in(body: Body) -> Body | None:
     if isinstance(error, dict) and error:
         message = error.get("message") or error.get("detail") or ""
         code = error.get("code") or error.get("type") or "server_error"
-        return {"code": str(code), "message": str(message), "type": str(error.get("type") or code)} if message else None
+        return {"code": str(code), "message": str(message), "type": str(error.get("type") or code)}
     if error is None and isinstance(body.get("message"), str) and body["message"]:
         return {"code": str(body.get("code") or "server_error"), "message": body["message"]}
     return None
+
+
+def _in_words(error: Body) -> Body:
+    """Give an error with a code and a message, whatever it lacked."""
+    code = error.get("code") or "server_error"
+    return {
+        **error,
+        "code": code,
+        "message": error.get("message") or f"the upstream failed ({code}) and did not say why",
+    }
 
 
 def _top_level(error: Body) -> Body:
