@@ -593,6 +593,13 @@ add(
 )
 
 
+@fault("reasoning-without-anything-and-item-added-missing", *THINKING)
+def _(events: Events) -> Events:
+    bare = next(row for row in ROWS if row.name == "reasoning-deltas-without-anything").fault(events)
+    assert isinstance(bare, list)
+    return [event for event in bare if event.get("item", {}).get("type") != "message" or "added" not in event["type"]]
+
+
 @fault("reasoning-done-among-text", "reasoning")
 def _(events: Events) -> Events:
     done = next(event for event in at(events, "output_item.done") if event["item"]["type"] == "reasoning")
@@ -867,6 +874,15 @@ framed("event-lines-without-types", lambda body: re.sub(rb'"type":"response\.[^"
 framed("event-lines-that-disagree", lambda body: re.sub(rb"event: .*\n", b"event: message\n", body))
 framed("data-before-event", lambda body: re.sub(rb"(event: .*\n)(data: .*\n)", rb"\2\1", body), changed=False)
 framed("several-data-lines", lambda body: re.sub(rb'(data: .*?),"', rb'\1,\ndata: "', body), changed=False)
+add(
+    "several-data-lines-and-no-output-index",
+    ("text", "call", "reasoning"),
+    lambda events: re.sub(
+        rb'(data: .*?),"',
+        rb'\1,\ndata: "',
+        encoded({k: v for k, v in e.items() if k != "output_index"} for e in events),
+    ),
+)
 framed("comments-between-events", lambda body: body.replace(b"\n\n", b"\n\n: ping\n\n"), changed=False)
 framed("comments-inside-events", lambda body: body.replace(b"\ndata:", b"\n: ping\ndata:"), changed=False)
 framed("ids-and-retries", lambda body: body.replace(b"event:", b"id: 7\nretry: 100\nevent:"), changed=False)
