@@ -22,7 +22,7 @@ from respfix.stream.grammar import (
     leaf_of,
 )
 from respfix.stream.splice import same
-from respfix.stream.values import at, put, text_of, value_of, whole_number
+from respfix.stream.values import at, less_what_came_before, put, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,7 +144,7 @@ class Bodies:
         entries = self.parts(item.kind, array, came)
         match = paired(item.parts(array), entries)
         by_part = {id(part): body for part, (_, body) in zip(match, entries, strict=True) if part is not None}
-        whole: list[Any] = [self.spoken_part(part, by_part.get(id(part))) for part in item.parts(array)]
+        whole: list[Any] = [self.spoken_part(item, part, by_part.get(id(part))) for part in item.parts(array)]
         whole += [body for part, (_, body) in zip(match, entries, strict=True) if part is None]
         if array.is_bare:
             leaf = item.parts(array)[0].leaf if item.parts(array) else entries[0][0]
@@ -152,16 +152,17 @@ class Bodies:
         unchanged = isinstance(came, list) and len(came) == len(whole) and all(map(same, came, whole))
         return came if unchanged or not self.triage.mend("incomplete-item") else whole
 
-    def spoken_part(self, part: Part, came: Body | None) -> Body:
+    def spoken_part(self, item: Item, part: Part, came: Body | None) -> Body:
         """Give a part as its done event and everything after should carry it."""
         leaf = part.leaf
         if not leaf.value:
             return came or part.body or {"type": leaf.name}
         body = came if came is not None else altered(part.body or {"type": leaf.name}, {leaf.value: part.value})
         changes: Body = {}
-        value = value_of(leaf, body.get(leaf.value))
-        if not value and part.value:
-            changes[leaf.value] = part.value
+        stated = value_of(leaf, body.get(leaf.value)) or ""
+        value = less_what_came_before(item, leaf, stated) or part.value
+        if value != stated:
+            changes[leaf.value] = value
         if part.annotations and not body.get("annotations"):
             changes["annotations"] = list(part.annotations)
         if changes and (came is None or self.triage.mend("empty-part")):

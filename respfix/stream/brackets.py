@@ -178,7 +178,7 @@ class Brackets:
         part.is_done = True
         array = part.leaf.array
         if array is not None and array.done and self.triage.mend("missing-part-done"):
-            whole = self.makes.spoken_part(part, None)
+            whole = self.makes.spoken_part(item, part, None)
             self.send(Event.made(array.done, **_names_of(item, part), part=whole), {}, item)
 
     # -- values -------------------------------------------------------------------------------------------------------

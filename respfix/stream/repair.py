@@ -250,7 +250,7 @@ class Repair(Brackets):
         self.open_part(item, part)
         self.settle_value(item, part, body.get(part.leaf.value) if part.leaf.value else None)
         part.is_done = part.is_closed_by_upstream = True
-        whole = self.bodies.spoken_part(part, body)
+        whole = self.bodies.spoken_part(item, part, body)
         self._send_named(event, item, part, {} if whole is event.body.get("part") else {"part": whole})
 
     def _part_of(self, event: Event, place: Place) -> tuple[Item, Leaf, Part | None, int | None, Body] | None:

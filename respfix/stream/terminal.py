@@ -156,9 +156,10 @@ class Terminal(Repair):
             if item is not None and place not in match and not any(item is other for other in match.values()):
                 match[place] = item
 
+        left = {item.id: item for item in self.ledger.items}
         for place, entry in enumerate(entries):
-            item_id = entry.get("id")
-            take(place, self.ledger.by_id(item_id) if isinstance(item_id, str) else None)
+            if isinstance(item_id := entry.get("id"), str):
+                take(place, left.get(item_id) or self.ledger.by_id(item_id))
         for place, entry in enumerate(entries):
             call_id = entry.get("call_id")
             take(place, self.ledger.by_call(call_id) if isinstance(call_id, str) else None)

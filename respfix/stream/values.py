@@ -67,7 +67,7 @@ def closing_value(item: Item, part: Part, upstream: object) -> tuple[str, str]:
     """
     leaf, said = part.leaf, part.said
     came = value_of(leaf, upstream) or ""
-    value = _less_what_came_before(item, leaf, came)
+    value = less_what_came_before(item, leaf, came)
     slug = "delta-after-done" if value != came else "empty-value-done" if upstream is None else "wrong-kind"
     if not value and (said or part.found):
         value, slug = said or part.found, "empty-value-done"
@@ -78,7 +78,7 @@ def closing_value(item: Item, part: Part, upstream: object) -> tuple[str, str]:
     return value, slug
 
 
-def _less_what_came_before(item: Item, leaf: Leaf, value: str) -> str:
+def less_what_came_before(item: Item, leaf: Leaf, value: str) -> str:
     """Where upstream takes this item for the continuation of a closed one, its values repeat that one's."""
     elder = item.continues
     while elder is not None and value:
