@@ -36,7 +36,9 @@ EDGES = {
     "stream.terminal": "stream.bodies stream.contract stream.event stream.grammar stream.ledger stream.repair "
     "stream.splice",
     "stream.quirks": "stream.dialects stream.event stream.grammar",
-    "stream": "stream.contract stream.defects stream.event stream.frames stream.grammar stream.quirks stream.terminal",
+    "stream.stencil": "stream.event stream.frames stream.splice",
+    "stream": "stream.contract stream.defects stream.event stream.frames stream.grammar stream.quirks stream.stencil "
+    "stream.terminal",
     # what can be told
     "respfix": "",
     "config": "stream stream.defects",

@@ -18,6 +18,7 @@ from respfix.stream.event import COMMENT, DONE, Event, read
 from respfix.stream.frames import Frame, Framer, FrameTooLargeError, Style
 from respfix.stream.grammar import KEEPALIVE
 from respfix.stream.quirks import QUIRKS, looks_right
+from respfix.stream.stencil import Stencil, cut
 from respfix.stream.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Mender:
         self._framer = Framer(self.options.limits.frame_bytes, self.options.off)
         self._repair = Terminal(self.options, self._triage)
         self._style: Style | None = None
+        self._stencil: Stencil | None = None
 
     @property
     def is_over(self) -> bool:
@@ -82,7 +84,7 @@ class Mender:
         out: list[bytes] = []
         for place, frame in enumerate(frames):
             try:
-                out.append(self._mended(frame))
+                out.append(self._by_stencil(frame) or self._mended(frame))
             except BoundExceededError as error:
                 stopped = str(error)
             except Exception:  # noqa: BLE001 (a fault of the repair stops the repair, never the stream)
@@ -94,9 +96,31 @@ class Mender:
             break
         return b"".join(out)
 
+    def _by_stencil(self, frame: Frame) -> bytes:
+        """Mend one more delta like the one before it; nothing if it is none."""
+        stencil, part = self._stencil, self._repair.spoke
+        if stencil is None or part is None or frame.faults:
+            return b""
+        trace = stencil.read(frame.raw)
+        if trace is None:
+            return b""
+        number = self._repair.door.number_for(trace.number)
+        if number is None:
+            return b""
+        self._repair.hear(part, trace.text, trace.number)
+        self._repair.door.pass_by(number)
+        self.report.events_in += 1
+        self.report.events_out += 1
+        if stencil.is_faithful and trace.number in (None, number):
+            return frame.raw
+        self.report.rewritten += 1
+        for slug in stencil.slugs:
+            self.report.defects[slug] += 1
+        return stencil.write(trace, number)
+
     def _mended(self, frame: Frame) -> bytes:
         """Read one frame and give what leaves for it."""
-        self._offset = frame.offset
+        self._offset, self._stencil = frame.offset, None
         event = read(frame.data, frame) if frame.data is not None else None
         self.report.events_in += event is not None and event.type != DONE
         for fault in frame.faults:
@@ -108,7 +132,16 @@ class Mender:
             return frame.raw
         self._style = self._style or Style.of(frame)
         mended = event if looks_right(event) else self._without_quirks(event)
-        return b"" if mended is None else self._write(self._repair.take(mended))
+        if mended is None:
+            return b""
+        was_dirty = self._triage.is_dirty
+        self._triage.recent.clear()
+        left = self._repair.take(mended)
+        written = self._write(left)
+        is_alone = mended is event and len(left) == 1 and was_dirty is self._triage.is_dirty
+        if is_alone and self._repair.spoke is not None and self._triage.witness is None:
+            self._stencil = cut(frame, event, left[0], written, tuple(self._triage.recent))
+        return written
 
     def _without_quirks(self, event: Event) -> Event | None:
         """Give the event that was meant."""

@@ -533,6 +533,7 @@ class Triage:
         self.limits: Limits = options.limits
         self.is_dirty = False
         self.witness: Callable[[str], None] | None = None  # is told of each defect when it is seen
+        self.recent: list[str] = []  # since whoever reads it last cleared it
         self._off = {
             slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)
         }
@@ -547,6 +548,7 @@ class Triage:
             return False
         self.is_dirty = True
         self.report.defects[slug] += 1
+        self.recent.append(slug)
         if self.witness is not None:
             self.witness(slug)
         return True

@@ -80,6 +80,17 @@ class Door:
         """An event will leave later than it came, so the numbers that came are of no use any more."""
         self._renumbers = True
 
+    def number_for(self, came: int | None) -> int | None:
+        """Give the number under which the next delta of a run leaves; None where that takes more thought."""
+        if self._renumbers or (came is None and not self._is_numbered):
+            return self._last_number + 1
+        return came if came is not None and came > self._last_number else None
+
+    def pass_by(self, number: int) -> None:
+        """An event has left with this number without coming through the door."""
+        self._last_number = number
+        self._left += 1
+
     def flush(self) -> None:
         """Let everything leave that still waits for somebody to finish, in the order it came."""
         parked, held = self._parked, self._held

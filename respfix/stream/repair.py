@@ -49,6 +49,7 @@ class Repair(Brackets):
         super().__init__(options, triage)
         self._highest_number = -1  # of upstream's
         self._numbers_rise = True
+        self.spoke: Part | None = None  # the part whose delta the last step was
         self._steps: dict[tuple[Scope, Role], Callable[[Event, Place], None]] = {
             (Scope.RESPONSE, Role.OPEN): self._response_opens,
             (Scope.RESPONSE, Role.NOTE): self._pass,
@@ -65,13 +66,24 @@ class Repair(Brackets):
     def step(self, event: Event) -> None:
         """Take one event through its bracket; what has to leave is at the door afterwards."""
         place = PLACES.get(event.type)
+        self.spoke = None
         if place is None:
             self._pass(event)
         else:
             self._steps[place.scope, place.role](event, place)
         if type(number := event.body.get("sequence_number")) is int:
-            self._numbers_rise = self._numbers_rise and number > self._highest_number
-            self._highest_number = max(self._highest_number, number)
+            self._count(number)
+
+    def hear(self, part: Part, text: str, number: int | None) -> None:
+        """Take one more delta of the part that spoke last; raise BoundExceededError beyond the bound."""
+        self.triage.count_text(len(text))
+        part.say(text)
+        if number is not None:
+            self._count(number)
+
+    def _count(self, number: int) -> None:
+        self._numbers_rise = self._numbers_rise and number > self._highest_number
+        self._highest_number = max(self._highest_number, number)
 
     def _response_opens(self, event: Event, _: Place) -> None:
         came = event.body.get("response")
@@ -312,6 +324,7 @@ class Repair(Brackets):
         is_text = isinstance(event.body["delta"], str)
         changes = {} if is_text or not self.triage.mend("delta-not-text") else {"delta": text}
         self._send_named(event, item, part, changes)
+        self.spoke = part
 
     def _value_is_noted(self, event: Event, place: Place) -> None:
         found = self._value_of(event, place, opens=True)

@@ -81,6 +81,11 @@ def respell(text: str, old: Any, new: Any) -> str:
     return dump(new)
 
 
+def spans(text: str) -> dict[str, tuple[int, int]]:
+    """Where the values of an object's members stand in its text."""
+    return {key: (at, end) for key, _, at, end in _members(text)}
+
+
 def same(old: Any, new: Any) -> bool:
     """Are these the same JSON value? 1, 1.0 and true are three."""
     if old is new:
