@@ -1,4 +1,4 @@
-"""The command line: `respfix serve`, `respfix repair`, `respfix demo`.
+"""The command line: `respfix serve`, `respfix repair`, `respfix check`, `respfix defects`, `respfix demo`.
 
 Every error is one line that says what to do. Exit codes: 0, 1 when something failed while running, 2 for wrong usage
 or configuration, and the shell's own for Ctrl-C and for a reader that went away, which are said to nobody.
@@ -15,7 +15,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from respfix import __version__
+from respfix import __version__, catalogue
+from respfix.check import command as check
 from respfix.config import SETTINGS, Config, ConfigError, Given, build, nearest
 from respfix.sources import DEFAULT_FILE, gather, render
 from respfix.stream import Ending, Mender, Options, Report
@@ -100,6 +101,8 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _serve_parser(commands)
     _repair_parser(commands)
+    check.add_to(commands)
+    catalogue.add_to(commands)
     _demo_parser(commands)
     return parser
 

@@ -19,6 +19,7 @@ from respfix.config import SETTINGS, Config, ConfigError, Given, build, masked, 
 DEFAULT_FILE = Path("/etc/respfix/config.yaml")
 PREFIX = "RESPFIX_"
 FILE_VARIABLE = "RESPFIX_CONFIG"
+MODEL_VARIABLE = "RESPFIX_CHECK_MODEL"  # for `respfix check URL`, which knows no other setting
 VARIABLES = {PREFIX + name.upper().replace(".", "_"): name for name in SETTINGS}
 SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
 
@@ -44,7 +45,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     """What the `RESPFIX_*` variables give; one that sets nothing is an error, because it was meant to."""
     given = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable == FILE_VARIABLE or LINKS.fullmatch(variable):
+        if not variable.startswith(PREFIX) or variable in {FILE_VARIABLE, MODEL_VARIABLE} or LINKS.fullmatch(variable):
             continue
         if variable not in VARIABLES:
             raise ConfigError(f"{variable}: there is no such setting{nearest(variable, VARIABLES)}")

@@ -1,0 +1,75 @@
+"""Frames as they can be shown to others: short, and without what should stay private.
+
+Ids stay, because a report about ids is worth nothing without them. Texts are cut, what a request carried is left out,
+and what looks like a key, a token or an address is masked. A text may still be private: read a report before it leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+LONGEST_TEXT, KEPT = 48, 24  # characters; enough to recognise a text, too little to read it
+LONGEST_LIST, SHOWN = 4, 2  # entries
+LONGEST_LINE = 200  # of what is no JSON
+PRIVATE = {
+    # what the request carried comes back in every response object
+    *("encrypted_content", "input", "instructions", "metadata", "prompt", "prompt_cache_key", "safety_identifier"),
+    "user",
+}
+SECRETS = [
+    re.compile(pattern)
+    for pattern in (
+        r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{6,}",
+        r"\b(?:sk|pk|rk|xai|gsk|hf|fw|nvapi|AIza|gh[opsur]|xox[abpr])[-_][\w-]{8,}|\bAIza[\w-]{20,}",
+        r"\bAKIA[A-Z0-9]{12,}",
+        r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+        r"(?i)(?<=://)[^\s/@:]+:[^\s/@]+(?=@)",
+        r"(?i)\b(?:api[_-]?key|access[_-]?token|secret|passw(?:or)?d|authorization)\b[\"'\\]*\s*[:=]\s*[\"'\\]*[^\s\"'\\,;}]{4,}",
+        r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    )
+]
+
+
+def masked(text: str) -> str:
+    """The text without what looks like a key, a token, a password or a mail address."""
+    for secret in SECRETS:
+        text = secret.sub("***", text)
+    return text
+
+
+def excerpt(frame: bytes) -> str:
+    """A frame as text, every line of it short."""
+    text = frame.decode("utf-8", "backslashreplace")
+    return "\n".join(_line(line) for line in text.splitlines() if line)
+
+
+def _line(line: str) -> str:
+    name, colon, value = line.partition(":")
+    try:
+        body = json.loads(value if colon and not line.startswith("{") else line)
+    except ValueError:
+        return _clipped(masked(line), LONGEST_LINE)
+    head = "" if line.startswith("{") else f"{name}: "
+    return head + json.dumps(_shortened(body), ensure_ascii=False, separators=(",", ":"))
+
+
+def _shortened(value: Any, key: str = "") -> Any:
+    if key in PRIVATE and value:
+        return "***"
+    if isinstance(value, dict):
+        return {masked(str(name)): _shortened(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        few = value if len(value) <= LONGEST_LIST else [*value[:SHOWN], f"… {len(value) - SHOWN} more"]
+        return [_shortened(inner) for inner in few]
+    if not isinstance(value, str):
+        return value
+    text = masked(value)
+    return text if key == "id" or key.endswith("_id") else _clipped(text, LONGEST_TEXT)
+
+
+def _clipped(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    return f"{text[:KEPT]}… ({len(text)} characters)"
