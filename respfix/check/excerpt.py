@@ -42,7 +42,12 @@ def masked(text: str) -> str:
 def excerpt(frame: bytes) -> str:
     """A frame as text, every line of it short."""
     text = frame.decode("utf-8", "backslashreplace")
-    return "\n".join(_line(line) for line in text.splitlines() if line)
+    return "\n".join(_visible(_line(line)) for line in text.splitlines() if line)
+
+
+def _visible(line: str) -> str:
+    """The line without signs that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
 def _line(line: str) -> str:

@@ -175,11 +175,13 @@ def _refusal(question: Question, status: int, page: bytes) -> str:
 
 def _failure(question: Question, error: Exception) -> str:
     """What went wrong before there was an answer."""
+    import aiohttp
+
     where = shown(question.endpoint)
     if isinstance(error, TimeoutError):
         return f"{where} sent no answer within {question.timeout:g} s; check the URL, or raise --timeout"
-    if isinstance(error, OSError):
+    if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {where}: {error.strerror or 'refused'}; check that the server runs, and the URL"
-    if type(error).__name__ == "ServerDisconnectedError":
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
         return f"{where} closed the connection without an answer; its own log may say why"
     return f"{where} did not answer in HTTP ({type(error).__name__}); check the URL, its scheme and its port"

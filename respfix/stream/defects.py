@@ -375,8 +375,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "an item goes on speaking after its done (Sub2API, reasoning resumed after text)",
                 "openai-node, AI SDK: unknown item",
                 "a new item says it",
-                breaks=_of(NODE),
-                may_break=_of(PYTHON, AI_SDK),
+                may_break=_of(NODE, AI_SDK),
             ),
             Defect(
                 "event-after-done",
