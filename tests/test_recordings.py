@@ -10,8 +10,10 @@ import os
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ import pytest
 from clients import wire
 from clients.reading import Reading
 from clients.sdks import NODE, PYTHON, SDKS, missing, read
+from halves import passed, touched
 
 from respfix.stream import Ending, Mender
 
@@ -369,18 +372,8 @@ AS_RECORDED = {name for name, how in ROWS.findall(README.read_text() if README.e
 BODIES = [name for name in HEALTHY if name.startswith("openai-") and name in AS_RECORDED]
 OTHERS = [name for name in HEALTHY if name not in BODIES]
 NO_HEALTHY = pytest.mark.skipif(not HEALTHY, reason=f"no recordings: put the captures into {CAPTURES}")
-THOROUGH = "RESPFIX_THOROUGH"
-# Bytes; larger bodies are split around some line ends and at random places. All splits of all bodies below 50 kB take
-# a quarter of an hour.
-ALL_SPLITS = 50_000 if os.environ.get(THOROUGH) else 5_000
+ALL_SPLITS = 50_000  # bytes; larger bodies are split around some line ends and at random places
 RANDOM_SPLITS = 60
-
-
-def passed(*pieces: bytes) -> tuple[bytes, dict[str, int]]:
-    """Feed these pieces to a Mender; give what left, and the defects."""
-    mender = Mender()
-    out = b"".join(map(mender.feed, pieces)) + mender.close(Ending.COMPLETE, 1.0)
-    return out, dict(mender.report.defects)
 
 
 def splits(body: bytes) -> list[int]:
@@ -410,15 +403,22 @@ def test_a_body_of_openai_leaves_as_it_came(name: str) -> None:
     assert (body, {}) == passed(*(body[at : at + 1] for at in range(len(body))))
 
 
-@NO_HEALTHY
-@pytest.mark.timeout(600 if os.environ.get(THOROUGH) else 60)
-@pytest.mark.parametrize("name", BODIES)
-def test_a_body_of_openai_leaves_as_it_came_wherever_a_read_ends(name: str) -> None:
-    """A healthy stream is not touched, split in two at any place."""
-    body = HEALTHY[name]
-    touched = [at for at in splits(body) if passed(body[:at], body[at:]) != (body, {})]
+@pytest.fixture(scope="module")
+def cores() -> Iterator[ProcessPoolExecutor]:
+    """Give a worker for each core: all splits of all bodies are some 300,000 runs of a Mender."""
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        yield pool
 
-    assert not touched
+
+@NO_HEALTHY
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_of_openai_leaves_as_it_came_wherever_a_read_ends(name: str, cores: ProcessPoolExecutor) -> None:
+    """A healthy stream is not touched, split in two at any place."""
+    body, places = HEALTHY[name], splits(HEALTHY[name])
+    shares = [places[first :: os.cpu_count() or 1] for first in range(os.cpu_count() or 1)]
+
+    assert [] == [at for share in cores.map(touched, [body] * len(shares), shares) for at in share]
 
 
 @NO_HEALTHY

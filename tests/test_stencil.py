@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+import corpus
 import pytest
 
 from respfix.stream import Ending, Mender, Options, Report
 from respfix.stream.frames import Frame
-from tests import corpus
 
 STREAMS = {stream.name: stream for stream in (*corpus.CONFORMANT, *corpus.BROKEN, *corpus.RECORDED)}
 
