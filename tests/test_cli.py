@@ -62,7 +62,7 @@ def test_the_version_is_printed_without_loading_the_server() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["repair"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["repair"], ["check"], ["defects"], ["demo"]])
 def test_every_command_has_help_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever asks for help sees a line to copy."""
     with pytest.raises(SystemExit) as leaving:

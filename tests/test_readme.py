@@ -35,6 +35,8 @@ COMMANDS = {
     "serve": "serve --upstream",
     "ask": "curl -sN",
     "repair": "respfix repair",
+    "judge": "respfix check broken.sse",
+    "report": "--report",
     "try": "demo --serve",
     "service": "systemctl",
     "check": "--check-config",
@@ -176,6 +178,26 @@ def test_a_recording_is_repaired(desk: Desk) -> None:
     assert result.returncode == 0
     assert "missing-part-added" in result.stderr
     assert ANSWER in (desk.folder / "repaired.sse").read_text().split("\n\n")[-2]
+
+
+def test_a_recording_is_judged(desk: Desk) -> None:
+    """What is wrong with it and who breaks, by an exit code that a script can ask for."""
+    (desk.folder / "broken.sse").write_bytes(STREAMS["anthropic-text"])
+    result = desk.run(command("judge"))
+
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "missing-part-added" in result.stdout
+    assert re.search(r"^  openai-python +breaks ", result.stdout, re.MULTILINE)
+
+
+def test_a_server_is_reported(desk: Desk) -> None:
+    """What came and what should have come, in Markdown."""
+    result = desk.run(command("report"), OPENAI_API_KEY="sk-canary-123456")
+    report = (desk.folder / "report.md").read_text()
+
+    assert (result.returncode, result.stderr) == (1, "")
+    assert report.startswith("# Defects of a Responses API event stream\n\n- checked: the server 127.0.0.1\n")
+    assert "canary" not in report
 
 
 def test_the_configuration_is_shown(desk: Desk) -> None:
