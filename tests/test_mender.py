@@ -291,6 +291,55 @@ def test_an_added_with_a_known_id_is_a_repeat() -> None:
     assert HELLO == mended(*created(), added(message()), added(message()), text("Hello"), completed())
 
 
+def test_an_item_that_is_announced_late_keeps_its_first_announcement() -> None:
+    """A delta has opened it already, with names or without."""
+    for late in (text("Hello", None, None), text("Hello", 0, None), text("Hello")):
+        out = mended(*created(), late, added(message()), completed(message(text="Hello")))
+
+        assert HELLO == [each.replace("msg_r_0", "msg") for each in out]
+
+
+def test_an_added_without_an_id_repeats_the_silent_item_at_its_index() -> None:
+    """There is nothing else that it can mean."""
+    unnamed = {key: value for key, value in message().items() if key != "id"}
+
+    assert HELLO == mended(*created(), added(message()), added(unnamed), text("Hello"), completed())
+
+
+def test_an_added_with_a_known_call_id_is_a_repeat_while_the_call_is_open() -> None:
+    """Unless it has an id of its own, and the other is done."""
+    again, anew = (call(other) | {"call_id": "call_fc"} for other in ("again", "anew"))
+    out = mended(*created(), added(call()), added(again), args("{}"), done(call(arguments="{}")), added(anew, 1))
+
+    assert ["item.added 0 fc", "item.added 1 anew"] == [each for each in out if each.startswith("item.added")]
+
+
+def test_a_citation_opens_what_is_missing_around_it() -> None:
+    """It is gathered in the part, the item and the output."""
+    cited = event("response.output_text.annotation.added", annotation={"type": "x"}, annotation_index=0, **at(0, "msg"))
+    out = reader.events(run(*created(), cited, text("Hi"), completed()).body)
+
+    assert [{"type": "x"}] == out[-1]["response"]["output"][0]["content"][0]["annotations"]
+    assert [] == reader.complaints(out, is_strict=False)
+
+
+def test_arguments_that_stand_only_in_an_announcement_are_said() -> None:
+    """It is announced without them."""
+    out = mended(*created(), added(call(arguments='{"a":1}')), done(call()), completed())
+
+    assert ["item.added 0 fc", 'args.delta 0 fc {"a":1}', 'args.done 0 fc {"a":1}', 'item.done 0 fc {"a":1}'] == out[
+        2:6
+    ]
+
+
+def test_an_unknown_event_of_an_item_has_its_outgoing_id() -> None:
+    """What has no row in the grammar still belongs to somebody."""
+    unknown = event("response.tomorrow.delta", output_index=0, item_id="other", x=1)
+    out = reader.events(run(*created(), added(message()), unknown, text("Hi"), completed()).body)
+
+    assert ("msg", 1) == (out[3]["item_id"], out[3]["x"])
+
+
 def test_an_added_with_a_new_id_on_the_index_of_an_open_item_closes_it() -> None:
     """opencode-llm-proxy 1.10.0, text and then a tool."""
     out = mended(*created(), *said("Hello")[:3], *called("{}", item_id="fc"), completed())
