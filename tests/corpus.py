@@ -6,6 +6,7 @@
 
 The first lines of a file are comments, which travel through the repair like any frame: the story, then the keys below.
 ``python tests/corpus.py`` writes the `.out.sse` files anew; read every line of the difference before you commit it.
+``python tests/corpus.py --defects`` first writes into the headers what the report names.
 """
 
 from __future__ import annotations
@@ -97,9 +98,17 @@ def outcome(stream: Stream) -> Path:
     return STREAMS / "broken" / f"{stream.name}.out.sse"
 
 
+def restate(stream: Stream) -> Stream:
+    """Write into the header what the report names."""
+    path = STREAMS / "broken" / f"{stream.name}.in.sse"
+    named = ", ".join(sorted(mend(stream.body, stream.options(), stream.ending).report.defects))
+    path.write_bytes(re.sub(rb"(?<=: defects: )[^\r\n]*", named.encode(), stream.body, count=1))
+    return load(path)
+
+
 def main() -> None:
     """Write what the repair makes of the broken streams."""
-    for stream in BROKEN:
+    for stream in map(restate, BROKEN) if "--defects" in sys.argv else BROKEN:
         mended = mend(stream.body, stream.options(), stream.ending)
         if tuple(sorted(mended.report.defects)) != stream.defects or mended.report.stopped:
             sys.stderr.write(f"{stream}: {', '.join(sorted(mended.report.defects))}; {mended.report.stopped}\n")
