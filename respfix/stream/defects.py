@@ -165,7 +165,8 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "output_item.done without its content, summary, arguments or input",
                 "Codex: blank reply and exit 0, the tool never runs; openai-node: output.content is not iterable",
                 "they are what was streamed",
-                may_break=_of(CODEX, NODE, AI_SDK, TYPED),
+                breaks=_of(CODEX),
+                may_break=_of(PYTHON, NODE, AI_SDK, TYPED),
             ),
             Defect(
                 "missing-delta",
@@ -488,7 +489,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "the terminal response's output has other ids, another order or fewer items than were streamed",
                 "openai-node refuses it; agents see two identities of one call",
                 "ids and order are the announced ones, missing items are added, empty values filled",
-                may_break=_of(PYTHON, NODE),
+                breaks=_of(PYTHON, NODE),
             ),
             Defect(
                 "missing-usage",
@@ -502,7 +503,8 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "usage in Chat Completions' words, or without its total or its details",
                 "Codex: failed to parse ResponseCompleted, and the request is repeated",
                 "the Responses API's words; a missing total is the sum",
-                may_break=_of(CODEX, AI_SDK),
+                breaks=_of(CODEX),
+                may_break=_of(AI_SDK),
             ),
             Defect(
                 "response-done",
@@ -748,6 +750,10 @@ class Triage:
         if self.witness is not None:
             self.witness(slug)
         return True
+
+    def repairs(self, slug: str) -> bool:
+        """Say whether this defect would be mended if it were found."""
+        return slug not in self._off
 
     def count_item(self, items: int) -> None:
         """Raise beyond the bound."""

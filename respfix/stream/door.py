@@ -57,7 +57,7 @@ class Door:
 
     def send(self, draft: Draft) -> None:
         """Let a draft leave as soon as it may."""
-        if not self.dialect.speakers or draft.item is None:
+        if draft.item is None or not self.dialect.speakers or not self.triage.repairs("codex-overlap"):
             self._leave(draft)
         elif self._speaker is not None and draft.item is not self._speaker and self.triage.mend("codex-overlap"):
             self.triage.hold(draft.event)

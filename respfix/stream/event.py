@@ -56,7 +56,7 @@ class Event:
         if event_type is not None:
             body = {"type": event_type} | body | {"type": event_type}
         text = respell(self.text, self.body, body) if self.text else ""
-        return Event(event_type or self.type, body, text, self.frame, self.name)
+        return Event(event_type or self.type, body, text, self.frame, event_type or self.name)
 
     def respelled(self) -> Event:
         """Give this event written anew, because strict readers refuse its spelling."""

@@ -234,7 +234,8 @@ class Framer:
         rest = self.drain()
         if not rest:
             return [], b""
-        *frames, last = [self._frame(piece) for piece in self._divide(rest)]
+        *pieces, end = self._divide(rest)
+        frames, last = [self._frame(piece) for piece in pieces], self._frame(end, is_last=True)
         if last.data is None or _ends_in_blank_line(last.raw):
             is_whole = not last.fields and last.raw.endswith((b"\n", b"\r"))
             return ([*frames, last], b"") if is_whole or _ends_in_blank_line(last.raw) else (frames, last.raw)
@@ -288,9 +289,8 @@ class Framer:
         if self._has_cr:
             found = _BLANK_LINE.search(rest, at)
             blank = found.end() if found else None
-            self._skip_lf = bool(
-                found and found[0] == b"\r\r" and blank == len(rest) and "cr-line-ends" not in self.off
-            )
+            if found and found[0] == b"\r\r" and blank == len(rest):
+                self._skip_lf = "cr-line-ends" not in self.off  # the other half of CR LF may still come
         else:
             place = rest.find(b"\n\n", at)
             blank = place + 2 if place >= 0 else None
@@ -321,14 +321,14 @@ class Framer:
             lines.append(text)
         yield b"".join(lines)
 
-    def _frame(self, raw: bytes) -> Frame:
+    def _frame(self, raw: bytes, *, is_last: bool = False) -> Frame:
         """Read one block, writing anew what the measured clients cannot read."""
         frame = _parse(raw, self._take_faults(), self._offset, bare_json="raw-json" not in self.off)
         self._offset += len(raw)
         if self._has_cr and _BARE_CR.search(frame.raw):
             frame = self._mended(frame, _ANY_LINE_END.sub(b"\n", frame.raw), "cr-line-ends")
-        if frame.data is not None and frame.raw.endswith(b"\n") and not _ends_in_blank_line(frame.raw):
-            frame = self._mended(frame, frame.raw + b"\n", "missing-blank-line")
+        if frame.data is not None and not is_last and not _ends_in_blank_line(frame.raw):
+            frame = self._mended(frame, frame.raw + b"\n" * (1 + (not frame.raw.endswith(b"\n"))), "missing-blank-line")
         return frame
 
     def _mended(self, frame: Frame, raw: bytes, fault: str) -> Frame:

@@ -342,6 +342,15 @@ USAGE = (
     ("input_tokens", "prompt_tokens", "input_tokens_details", "prompt_tokens_details", "cached_tokens"),
     ("output_tokens", "completion_tokens", "output_tokens_details", "completion_tokens_details", "reasoning_tokens"),
 )
+NO_USAGE: Mapping[str, Any] = MappingProxyType(
+    {
+        "input_tokens": 0,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 0,
+    }
+)
 
 
 class Scope(Enum):

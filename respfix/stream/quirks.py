@@ -41,7 +41,8 @@ class Quirk:
 
 def looks_right(event: Event) -> bool:
     """The event is the protocol's, and its frame says so too: nearly all of them."""
-    return event.type in PLACES and event.name in (None, event.type) and not event.faults
+    is_named = event.type in PLACES and event.name in (None, event.type)
+    return is_named and not event.faults and "object" not in event.body
 
 
 def _status(event: Event) -> str:

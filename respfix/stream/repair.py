@@ -95,7 +95,7 @@ class Repair(Brackets):
             return
         if event.type == CREATED and self.response is not None and self.door.drop("repeated-response-created"):
             return
-        if self.response is not None and not self.id_is_made and body.get("id") not in (None, self.response["id"]):
+        if self.response is not None and not self.id_is_made and body.get("id") not in (None, self.response.get("id")):
             self.ledger.rotates = True  # GitHub Copilot; no other server changes the id before it has said anything
         whole = self.bodies.response(body, self.response, self.identity(), STATUS_OF[event.type])
         if event.type != CREATED:
@@ -103,7 +103,7 @@ class Repair(Brackets):
             if self.response is None:
                 self.make_created(whole)
         self.response = self.response or whole
-        self.send(event, {} if whole is came else {"response": whole})
+        self.send(event, {} if whole is body else {"response": whole})
 
     # -- items --------------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Repair(Brackets):
         self.triage.count_item(len(self.ledger.items))
         item_id = names.id
         if item_id is None or self.ledger.by_id(item_id) is not None:
-            response_id = str(self.response["id"]) if self.response else ""
+            response_id = str(self.response.get("id", "")) if self.response else ""
             item_id = f"{kind.prefix}{response_id.removeprefix('resp_')}_{len(self.ledger.items)}"
         item = Item(kind, item_id, body)
         self.ledger.add(item, names)
@@ -348,13 +348,16 @@ class Repair(Brackets):
         part = part or self._begin_part(item, leaf, index)
         self.open_part(item, part)
         came = event.body.get(leaf.value)
-        if leaf.is_json and not came and not part.said and self.door.drop("empty-value-done"):
+        if leaf.is_json and not came and not part.said and self.door.drop("empty-arguments"):
             return  # the item's done or the terminal may still have the arguments; if not, they are {} there
         value, slug = closing_value(item, part, came)
+        is_mended = value != came and self.triage.mend(slug)
+        if slug == "empty-arguments" and not is_mended:
+            value = ""
         self.say_rest(item, part, value)
         part.settle(value)
         part.is_done = leaf.array is None or not leaf.array.done
-        self._send_named(event, item, part, {leaf.value: value} if value != came and self.triage.mend(slug) else {})
+        self._send_named(event, item, part, {leaf.value: value} if is_mended else {})
 
     def _value_of(
         self, event: Event, place: Place, *, opens: bool
