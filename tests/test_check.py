@@ -34,7 +34,11 @@ def stream(*, item: Mapping[str, object] | None = None, output: object = None) -
     """A short answer, healthy unless told otherwise."""
     part = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}
     whole = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
-    response = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "in_progress"}
+    response = {
+        "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "in_progress", "error": None,
+        "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True,
+        "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0, "usage": None,
+    }  # fmt: skip
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     usage = {
         "input_tokens": 1, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 1,
@@ -120,13 +124,26 @@ def test_repeated_sightings_are_folded_unless_all_are_wanted() -> None:
 
 
 def test_a_companion_is_a_note_and_no_defect() -> None:
-    """OpenAI itself left such keys out: it is told only beside a defect, and never counted as one."""
+    """OpenAI itself left such keys out: it is told beside the defects, and never counted as one."""
     numberless = re.sub(rb', "sequence_number": \d+', b"", BROKEN)
     judgement = judge(numberless)
 
     assert "missing-sequence-number" in [note.defect.slug for note in judgement.notes]
     assert "missing-sequence-number" not in slugs(judgement)
-    assert judge(re.sub(rb', "sequence_number": \d+', b"", HEALTHY)).is_clean
+
+
+@pytest.mark.parametrize("lead", [b"", b": hello\n\n"])
+def test_a_companion_alone_leaves_a_stream_clean(lead: bytes) -> None:
+    """It is noted from the first event on, and those who cannot do without it are named; the exit code is 0."""
+    result = run("-", stdin=re.sub(rb', "sequence_number": \d+', b"", lead + HEALTHY))
+    judgement = judge(re.sub(rb', "sequence_number": \d+', b"", lead + HEALTHY))
+    (note,) = judgement.notes
+
+    assert (result.returncode, judgement.is_clean, slugs(judgement)) == (0, True, [])
+    assert note.defect.slug == "missing-sequence-number"
+    assert [place.event for place in note.places] == list(range(1, 10))
+    assert (note.first.offset, note.first.type) == (len(lead), "response.created")
+    assert {"typed clients"} == {verdict.family for verdict in judgement.verdicts if verdict.word != "works"}
 
 
 @pytest.mark.parametrize("ending", [Ending.COMPLETE, Ending.CUT, Ending.IDLE])
@@ -156,7 +173,7 @@ def test_a_stream_that_cannot_be_judged_to_its_end_is_not_clean(monkeypatch: pyt
 
 def test_what_is_not_repaired_by_default_is_found_all_the_same() -> None:
     """A switch of the repair is no opinion about the stream."""
-    cut = HEALTHY.replace(b'"status": "completed", "usage"', b'"status": "incomplete", "usage"')
+    cut = HEALTHY.replace(b'"status": "completed", "error"', b'"status": "incomplete", "error"')
 
     assert not DEFECTS["incomplete-as-completed"].is_on
     assert ["incomplete-as-completed"] == slugs(judge(cut))

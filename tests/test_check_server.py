@@ -13,7 +13,7 @@ from upstream import END, STREAM_HEAD, Exchange, Script, Upstream, answer, chunk
 
 from respfix.check.source import Question, shown
 
-KEY, PROMPT = "sk-canary-0123456789", "what is my canary"
+KEY, PROMPT = "canary-0123456789", "what is my canary"  # a key that looks like none
 
 
 async def ask(upstream: Upstream, *words: str, path: str = "/v1") -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,7 @@ async def test_a_server_is_asked_once_and_for_a_stream(tmp_path: Path) -> None:
 )
 async def test_the_key_and_the_prompt_are_never_printed(words: list[str]) -> None:
     """Not even where the server sends them back, and a report names the host alone."""
-    echo = BROKEN.replace(b'"model": "m"', f'"model": "m", "instructions": "{PROMPT} {KEY}"'.encode())
+    echo = BROKEN.replace(b'"model": "m"', f'"model": "m {PROMPT} {KEY}"'.encode())
     async with serving(STREAM_HEAD + chunk(echo) + END) as upstream:
         result = await ask(upstream, *words)
 
@@ -69,6 +69,7 @@ def plain(status: bytes, body: bytes, *headers: bytes) -> bytes:
         (plain(b"502 No", b'{"error":"upstream"}'), "answered 502 (upstream); the server's own log may say why"),
         (plain(b"307 No", b"", b"Location: /x"), "answered 307; redirects are not followed"),
         (plain(b"200 OK", b"<html>"), "this is HTML, not an event stream; check the URL"),
+        (plain(b"200 OK", b'{"error":"%s?"}' % PROMPT.encode()), "this is one JSON object, not an event stream (***?)"),
         (plain(b"200 OK", b'{"object":"response"}'), "this is one JSON object, not an event stream"),
         (b"SSH-2.0-x\r\n", "did not answer in HTTP"),
     ],
@@ -82,6 +83,7 @@ async def test_a_refusal_is_one_line_that_says_what_to_do(data: bytes, expected:
     assert expected in result.stderr
     assert result.stderr.count("\n") == 1
     assert KEY not in result.stderr
+    assert PROMPT not in result.stderr
 
 
 async def closes(exchange: Exchange) -> None:

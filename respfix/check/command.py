@@ -16,6 +16,7 @@ from respfix.sources import MODEL_VARIABLE
 
 if TYPE_CHECKING:
     from respfix.check.findings import Judgement
+    from respfix.check.source import Question
 
 CLEAN, DEFECTIVE, FAILED = 0, 1, 1
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -68,26 +69,29 @@ def _check(args: argparse.Namespace) -> int:
     from respfix.check.findings import judge
     from respfix.check.source import SourceError, asked, is_url, opened, refuse_what_is_no_stream
 
+    secrets: list[str] = []
     try:
         if is_url(args.source):
-            recording = asked(_question(args))
+            question = _question(args)
+            secrets = question.secrets
+            recording = asked(question)
             if args.save:
                 args.save.write_bytes(recording.body)
         elif args.save:
             raise ConfigError("--save: only what a server sends is saved; give a URL")
         else:
             recording = opened(args.source)
-        refuse_what_is_no_stream(recording.body)
+        refuse_what_is_no_stream(recording.body, secrets)
     except SourceError as error:
         print(f"respfix: error: {error}", file=sys.stderr)
         return FAILED
     now = datetime.now(UTC)
     judgement = judge(recording.body, recording.ending, args.dialect, int(now.timestamp()))
-    _tell(judgement, args, now.date())
+    _tell(judgement, args, now.date(), secrets)
     return CLEAN if judgement.is_clean else DEFECTIVE
 
 
-def _question(args: argparse.Namespace) -> Any:
+def _question(args: argparse.Namespace) -> Question:
     from respfix.check.source import Question
 
     model = args.model or os.environ.get(MODEL_VARIABLE)
@@ -97,12 +101,12 @@ def _question(args: argparse.Namespace) -> Any:
     return Question(args.source, model, key, args.prompt, args.timeout)
 
 
-def _tell(judgement: Judgement, args: argparse.Namespace, day: date) -> None:
+def _tell(judgement: Judgement, args: argparse.Namespace, day: date, secrets: list[str]) -> None:
     from respfix.check import formats, page, report, source
 
     name = source.shown(args.source)
     if args.report:
-        print(report.report(judgement, _public(args.source), day), end="")
+        print(report.report(judgement, _public(args.source), day, secrets), end="")
     elif args.format == "human":
         page.show(judgement, name, page.Page(sys.stdout), every=args.all)
     else:

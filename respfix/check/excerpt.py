@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 LONGEST_TEXT, KEPT = 48, 24  # characters; enough to recognise a text, too little to read it
@@ -32,17 +33,19 @@ SECRETS = [
 ]
 
 
-def masked(text: str) -> str:
-    """The text without what looks like a key, a token, a password or a mail address."""
+def masked(text: str, known: Iterable[str] = ()) -> str:
+    """The text without these secrets, and without what looks like a key, a token, a password or a mail address."""
+    for word in known:
+        text = text.replace(word, "***")
     for secret in SECRETS:
         text = secret.sub("***", text)
     return text
 
 
-def excerpt(frame: bytes) -> str:
-    """A frame as text, every line of it short."""
+def excerpt(frame: bytes, known: Iterable[str] = ()) -> str:
+    """A frame as text, every line of it short, without these secrets."""
     text = frame.decode("utf-8", "backslashreplace")
-    return "\n".join(_visible(_line(line)) for line in text.splitlines() if line)
+    return "\n".join(_visible(_line(line, known)) for line in text.splitlines() if line)
 
 
 def _visible(line: str) -> str:
@@ -50,27 +53,27 @@ def _visible(line: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
-def _line(line: str) -> str:
+def _line(line: str, known: Iterable[str]) -> str:
     name, colon, value = line.partition(":")
     try:
         body = json.loads(value if colon and not line.startswith("{") else line)
     except ValueError:
-        return _clipped(masked(line), LONGEST_LINE)
+        return _clipped(masked(line, known), LONGEST_LINE)
     head = "" if line.startswith("{") else f"{name}: "
-    return head + json.dumps(_shortened(body), ensure_ascii=False, separators=(",", ":"))
+    return head + json.dumps(_shortened(body, known), ensure_ascii=False, separators=(",", ":"))
 
 
-def _shortened(value: Any, key: str = "") -> Any:
+def _shortened(value: Any, known: Iterable[str], key: str = "") -> Any:
     if key in PRIVATE and value:
         return "***"
     if isinstance(value, dict):
-        return {masked(str(name)): _shortened(inner, name) for name, inner in value.items()}
+        return {masked(str(name), known): _shortened(inner, known, name) for name, inner in value.items()}
     if isinstance(value, list):
         few = value if len(value) <= LONGEST_LIST else [*value[:SHOWN], f"… {len(value) - SHOWN} more"]
-        return [_shortened(inner) for inner in few]
+        return [_shortened(inner, known) for inner in few]
     if not isinstance(value, str):
         return value
-    text = masked(value)
+    text = masked(value, known)
     return text if key == "id" or key.endswith("_id") else _clipped(text, LONGEST_TEXT)
 
 

@@ -3,7 +3,8 @@
 There is no second grammar. A `Mender` repairs the stream, a witness writes down each defect where it is seen, and what
 leaves for each frame is kept beside what came. Defects that are not repaired by default are looked for all the same.
 
-Whether Codex can read a stream is asked of a repair for Codex: it has needs that the protocol does not know.
+Whether Codex can read a stream is asked of a repair for Codex: it has needs that the protocol does not know. Notes are
+asked of a repair that has met a defect before the stream began, because in a stream without one it overlooks them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from respfix.stream.frames import Frame, Framer, FrameTooLargeError
 
 OFF_BY_DEFAULT = frozenset(slug for slug, row in DEFECTS.items() if not row.is_on)
 LONGEST_TYPE = 80  # twice the longest that OpenAI has
+DOUBT = b"data: {}\n\n"  # a defect that has no other effect than to make the repair notice companions
+BOM = b"\xef\xbb\xbf"
 DIALECT_OF = {family: "codex" if family is Family.CODEX else "default" for family in Family}
 
 
@@ -103,15 +106,18 @@ def judge(body: bytes, ending: Ending = Ending.COMPLETE, dialect: str = "default
     """Find every defect of a whole body that ended like this."""
     frames = frames_of(body)
     seen = {name: _Inspection(name, now) for name in sorted({dialect, *DIALECT_OF.values()})}
-    for inspection in seen.values():
+    doubting = _Inspection(dialect, now, is_doubting=True)
+    for inspection in (*seen.values(), doubting):
         inspection.go_over(body, frames, ending)
     asked = seen[dialect]
     return Judgement(
         body=body,
         dialect=dialect,
         events=asked.mender.report.events_in,
-        findings=tuple(_folded(asked.places)),
-        verdicts=tuple(_verdict(family, seen[name].places) for family, name in DIALECT_OF.items()),
+        findings=tuple(_folded({**asked.places, **doubting.places})),
+        verdicts=tuple(
+            _verdict(family, {**seen[name].places, **doubting.places}) for family, name in DIALECT_OF.items()
+        ),
         stopped=asked.mender.report.stopped,
         exchanges=asked.exchanges,
     )
@@ -127,18 +133,25 @@ def frames_of(body: bytes) -> list[Frame]:
 
 
 class _Inspection:
-    """One repair of the stream, and what it saw."""
+    """One repair of the stream, and what it saw: the defects, or if it is doubting, the companions."""
 
-    def __init__(self, dialect: str, now: int) -> None:
+    def __init__(self, dialect: str, now: int, *, is_doubting: bool = False) -> None:
         self.mender = Mender(Options(dialect=dialect, now=now, on=OFF_BY_DEFAULT), self._witness)
         self.places: dict[str, list[Place]] = {}
         self.exchanges: dict[int, Exchange] = {}
         self._types: dict[int, str] = {}
+        self._is_doubting = is_doubting
+        self._shift = 0  # of offsets, by the bytes that did not come
         self._is_end = False
 
     def go_over(self, body: bytes, frames: list[Frame], ending: Ending) -> None:
         """Feed frame by frame, so that what leaves can be told by frame."""
         self._types = {frame.offset: _type_of(frame) for frame in frames}
+        if self._is_doubting:
+            lead = len(BOM) if body.startswith(BOM) else 0
+            self.mender.feed(DOUBT)
+            self._shift = len(DOUBT) - lead
+            body, frames = body[lead:], []
         cuts = [0, *(frame.offset for frame in frames[1:]), len(body)]
         for start, end in pairwise(cuts):
             self.exchanges[start] = Exchange(body[start:end], self.mender.feed(body[start:end]))
@@ -146,7 +159,10 @@ class _Inspection:
         self.exchanges[-1] = Exchange(b"", self.mender.close(ending))
 
     def _witness(self, sighting: Sighting) -> None:
-        place = Place(sighting.event, sighting.offset, self._types.get(sighting.offset, ""), self._is_end)
+        if DEFECTS[sighting.slug].is_companion != self._is_doubting:
+            return
+        offset = max(0, sighting.offset - self._shift)
+        place = Place(sighting.event - self._is_doubting, offset, self._types.get(offset, ""), self._is_end)
         self.places.setdefault(sighting.slug, []).append(place)
 
 
@@ -158,7 +174,8 @@ def _type_of(frame: Frame) -> str:
 
 
 def _folded(places: dict[str, list[Place]]) -> Iterator[Finding]:
-    for slug, seen in places.items():
+    """Every defect once, in the order in which they were first seen."""
+    for slug, seen in sorted(places.items(), key=lambda found: (found[1][0].is_end, found[1][0].event)):
         yield Finding(DEFECTS[slug], tuple(seen))
 
 

@@ -67,10 +67,10 @@ def conclusion(judgement: Judgement) -> str:
     """All of it in a line."""
     if judgement.stopped:
         return f"The stream could not be judged to its end: {judgement.stopped}."
+    notes = _counted(len(judgement.notes), "note") if judgement.notes else ""
     if judgement.is_clean:
-        return "Nothing to repair."
-    notes = f", {_counted(len(judgement.notes), 'note')}" if judgement.notes else ""
-    return f"{_counted(len(judgement.defects), 'defect')}{notes}."
+        return f"Nothing to repair{f'; {notes}' if notes else ''}."
+    return f"{', '.join(filter(None, (_counted(len(judgement.defects), 'defect'), notes)))}."
 
 
 def spoken(place: Place) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 
 from respfix import __version__
@@ -13,8 +13,8 @@ from respfix.check.page import conclusion, spoken
 MOST_FRAMES = 8  # of what should have come in the place of one frame; the end of a stream may owe a dozen
 
 
-def report(judgement: Judgement, checked: str, day: date) -> str:
-    """What was checked, what is wrong with it, what should have come, and who breaks."""
+def report(judgement: Judgement, checked: str, day: date, known: Collection[str] = ()) -> str:
+    """What was checked, what is wrong with it, what should have come, and who breaks; without these known secrets."""
     lines = [
         "# Defects of a Responses API event stream",
         "",
@@ -33,7 +33,7 @@ def report(judgement: Judgement, checked: str, day: date) -> str:
         because = ", ".join(f"`{slug}`" for slug in verdict.breaks or verdict.may_break)
         lines.append(f"| {verdict.family} | {verdict.word} | {because} |")
     for place, findings in _by_place(judgement.defects):
-        lines += ["", *_section(judgement, place, findings)]
+        lines += ["", *_section(judgement, place, findings, known)]
     if judgement.notes:
         lines += ["", "## Notes", "", "OpenAI itself did so once, and healthy servers still do.", ""]
         lines += [_item(finding) for finding in judgement.notes]
@@ -48,15 +48,15 @@ def _by_place(findings: Iterable[Finding]) -> list[tuple[Place, list[Finding]]]:
     return list(groups.items())
 
 
-def _section(judgement: Judgement, place: Place, findings: list[Finding]) -> Iterator[str]:
+def _section(judgement: Judgement, place: Place, findings: list[Finding], known: Collection[str]) -> Iterator[str]:
     exchange = judgement.exchange(place)
     yield f"## {spoken(place)[:1].upper()}{spoken(place)[1:]}"
     yield ""
     yield from map(_item, findings)
     if exchange.came:
-        yield from ("", "Sent:", "", *_fenced([exchange.came]))
+        yield from ("", "Sent:", "", *_fenced([exchange.came], known))
     if exchange.due != exchange.came:
-        yield from ("", *_due(exchange))
+        yield from ("", *_due(exchange, known))
 
 
 def _item(finding: Finding) -> str:
@@ -65,19 +65,19 @@ def _item(finding: Finding) -> str:
     return f"- `{row.slug}`{again}: {row.wrong}. Breaks: {row.hurts}. Remedy: {row.remedy}."
 
 
-def _due(exchange: Exchange) -> Iterator[str]:
+def _due(exchange: Exchange, known: Collection[str]) -> Iterator[str]:
     frames = [frame.raw for frame in frames_of(exchange.due)]
     if not frames:
         yield "Should have been sent: nothing here; it is left out, or comes later."
         return
-    yield from ("Should have been sent:", "", *_fenced(frames[:MOST_FRAMES]))
+    yield from ("Should have been sent:", "", *_fenced(frames[:MOST_FRAMES], known))
     if len(frames) > MOST_FRAMES:
         yield from ("", f"… and {len(frames) - MOST_FRAMES} more.")
 
 
-def _fenced(frames: Iterable[bytes]) -> Iterator[str]:
+def _fenced(frames: Iterable[bytes], known: Collection[str]) -> Iterator[str]:
     """Frames as a code block that nothing in them can end."""
-    text = "\n\n".join(map(excerpt, frames))
+    text = "\n\n".join(excerpt(frame, known) for frame in frames)
     fence = "```"
     while fence in text:
         fence += "`"

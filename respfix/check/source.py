@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 GRACE = 1.0  # seconds that a body may go on after its last event; the relay's own default
 LONGEST_COMPLAINT = 200  # characters of a server's error message, which may be a page
+SHORTEST_SECRET = 6  # characters
 ERROR_PAGE = 64 * 1024  # bytes of an answer that is no stream; its message stands at its beginning
 ADVICE = {
     400: "check --model, and that the server speaks the Responses API",
@@ -62,11 +64,10 @@ class Question:
         path = parts.path.rstrip("/")
         return urlunsplit(parts._replace(path=f"{path}/responses")) if path.endswith("/v1") else self.url
 
-    def without_secrets(self, text: str) -> str:
-        """A server may quote the key or the prompt in what it complains about."""
-        for secret in filter(None, (self.key, self.prompt)):
-            text = text.replace(secret, "***")
-        return masked(text)
+    @property
+    def secrets(self) -> list[str]:
+        """What a server may quote and nobody else should read; shorter words would mask half the page."""
+        return [word for word in (self.key, self.prompt) if len(word) >= SHORTEST_SECRET]
 
 
 def is_url(source: str) -> bool:
@@ -93,20 +94,20 @@ def asked(question: Question) -> Recording:
     return asyncio.run(_ask(question))
 
 
-def refuse_what_is_no_stream(body: bytes) -> None:
+def refuse_what_is_no_stream(body: bytes, known: Collection[str] = ()) -> None:
     """Raise where the bytes are something else; an empty body is a stream that broke off at once."""
     text = body.decode("utf-8", "replace").strip()
     advice = "record one with `curl -sN … -d '{…, \"stream\": true}'`"
     if text.startswith("<"):
         raise SourceError("this is HTML, not an event stream; check the URL, whose path usually ends in /v1")
-    if text.startswith("{") and (complaint := _complaint(text)) is not None:
+    if text.startswith("{") and (complaint := _complaint(text, known)) is not None:
         said = f" ({complaint})" if complaint else ""
         raise SourceError(f"this is one JSON object, not an event stream{said}; {advice}")
     if text and not any(frame.fields or frame.raw.startswith(b":") for frame in frames_of(body)):
         raise SourceError(f"this is not an event stream; {advice}")
 
 
-def _complaint(text: str) -> str | None:
+def _complaint(text: str, known: Collection[str]) -> str | None:
     """The error message in a JSON object, empty if it has none; None if this is not one JSON object."""
     try:
         body = json.loads(text)
@@ -116,7 +117,7 @@ def _complaint(text: str) -> str | None:
     said = (
         error.get("message") if isinstance(error, dict) else error or (isinstance(body, dict) and body.get("message"))
     )
-    return " ".join(masked(said).split())[:LONGEST_COMPLAINT] if isinstance(said, str) else ""
+    return " ".join(masked(said, known).split())[:LONGEST_COMPLAINT] if isinstance(said, str) else ""
 
 
 async def _ask(question: Question) -> Recording:
@@ -166,7 +167,7 @@ async def _listen(answer: aiohttp.ClientResponse) -> Recording:
 
 def _refusal(question: Question, status: int, page: bytes) -> str:
     """What the server said instead of a stream."""
-    complaint = question.without_secrets(_complaint(page.decode("utf-8", "replace")) or "")
+    complaint = _complaint(page.decode("utf-8", "replace"), question.secrets) or ""
     advice = ADVICE.get(status, "the server's own log may say why")
     if 300 <= status < 400:  # noqa: PLR2004 (redirects)
         advice = "redirects are not followed: give the URL that it leads to"
