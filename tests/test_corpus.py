@@ -25,13 +25,6 @@ ILL = {
     "codex-overlap": "Codex hears nothing of reasoning that was interrupted but its done event",
 }
 
-# Switches and cuts that are not right yet.
-NOT_YET: set[str] = set()
-
-# Defects that no input can show alone.
-WITHOUT_A_PAIR = {
-}
-
 
 def named(streams: list[Stream]) -> pytest.MarkDecorator:
     """Run a test once for each of these streams."""
@@ -201,7 +194,7 @@ def test_every_cut_of_unusual_framing_gives_the_same_stream(stream: Stream) -> N
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.COMPLETE, Ending.IDLE], ids=str)
-@named([stream for stream in CONFORMANT if stream.name not in NOT_YET])
+@named(CONFORMANT)
 def test_a_stream_that_is_cut_anywhere_ends_as_it_should(stream: Stream, ending: Ending) -> None:
     """One terminal event and a correct stream; and a failure, unless the framing or the terminal event proves more."""
     last = stream.body.rindex(b"response.completed" if b'"response.completed"' in stream.body else b"data:")
@@ -228,7 +221,7 @@ def test_a_stream_that_is_cut_before_anything_has_failed() -> None:
 # Switches
 
 
-@pytest.mark.parametrize("slug", sorted(DEFECTS.keys() - NOT_YET))
+@pytest.mark.parametrize("slug", sorted(DEFECTS))
 def test_a_defect_that_is_switched_off_is_left_alone(slug: str) -> None:
     """It is not counted, nothing breaks, and the stream still ends."""
     wrong = [
@@ -242,11 +235,11 @@ def test_a_defect_that_is_switched_off_is_left_alone(slug: str) -> None:
     assert wrong == []
 
 
-@named([stream for stream in BROKEN if stream.name not in NOT_YET])
+@named(BROKEN)
 def test_with_its_defects_switched_off_a_stream_leaves_as_it_came(stream: Stream) -> None:
     """Switches that are off give back the very bytes, unless what they leave alone is another defect.
 
-    For Codex a message still waits for its first word, and what is of no item overtakes it; then the frames are the same.
+    For Codex a message still waits for its first word, and what is of no item overtakes it: the frames are the same.
     """
     left = mended(stream, frozenset(stream.defects))
     order = sorted if stream.dialect == "codex" else list
@@ -255,7 +248,7 @@ def test_with_its_defects_switched_off_a_stream_leaves_as_it_came(stream: Stream
     assert left.report.defects or order(stream.body.split(b"\n\n")) == order(left.body.split(b"\n\n"))
 
 
-@named([stream for stream in EVERY if stream.name not in NOT_YET])
+@named(EVERY)
 def test_with_everything_switched_off_a_stream_leaves_as_it_came(stream: Stream) -> None:
     """All switches off make a pipe."""
     assert readable(stream.body) == readable(mended(stream, frozenset(DEFECTS)).body)
@@ -278,8 +271,7 @@ def test_every_defect_has_a_pair() -> None:
     """A repair that nobody can see in a file is not one, unless there is a reason."""
     shown = {slug for stream in BROKEN for slug in stream.defects}
 
-    assert DEFECTS.keys() == shown | WITHOUT_A_PAIR.keys()
-    assert set() == shown & WITHOUT_A_PAIR.keys()
+    assert DEFECTS.keys() == shown
 
 
 def test_every_pair_is_one() -> None:
