@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from corpus import BROKEN as FAULTY, CONFORMANT, Stream
 
 from respfix.check.excerpt import excerpt, masked
 from respfix.check.findings import Judgement, judge
@@ -198,6 +199,25 @@ def test_what_should_have_come_is_what_the_repair_sends() -> None:
 
     assert came == BROKEN
     assert judge(due).is_clean
+
+
+@pytest.mark.parametrize("faulty", FAULTY, ids=str)
+def test_whatever_is_repaired_is_found(faulty: Stream) -> None:
+    """In every broken stream of the corpus, and each place is one in the stream."""
+    judgement = judge(faulty.body, faulty.ending, faulty.dialect)
+    repaired = {slug for slug in faulty.defects if not DEFECTS[slug].is_companion}
+
+    assert repaired <= set(slugs(judgement))
+    assert b"".join(exchange.came for exchange in judgement.exchanges.values()) == faulty.body
+    for place in (place for finding in judgement.findings for place in finding.places):
+        assert 0 <= place.event <= judgement.events
+        assert place.offset in judgement.exchanges or place.offset in {0, 3}
+
+
+@pytest.mark.parametrize("healthy", CONFORMANT, ids=str)
+def test_what_is_left_alone_is_clean(healthy: Stream) -> None:
+    """In every conformant stream of the corpus nothing is found but notes."""
+    assert [] == slugs(judge(healthy.body, healthy.ending, healthy.dialect))
 
 
 # How it is told
