@@ -62,6 +62,11 @@ def test_lines_that_end_in_cr_alone_are_written_anew() -> None:
     assert {("cr-line-ends",)} == {frame.faults for frame in frames}
 
 
+def test_half_a_line_end_at_the_end_of_a_read_is_no_blank_line_of_its_own() -> None:
+    """After CR CR an event is whole; if LF comes then, it belongs to the second CR."""
+    assert [b"data: {}\n\n", TWO] == [frame.raw for frame in framed(b"data: {}\r\r", b"\n" + TWO)]
+
+
 @pytest.mark.parametrize("cut", range(4))
 def test_a_byte_order_mark_is_taken_off(cut: int) -> None:
     """Wherever the first read ends; with its switch off it stays."""
@@ -120,7 +125,7 @@ def test_a_last_event_without_its_blank_line_gets_one(end: bytes) -> None:
     assert frame.faults
 
 
-@pytest.mark.parametrize("half", [b'data: {"a":', b"event: a\n", b"event: a\nda", b"id: 7"])
+@pytest.mark.parametrize("half", [b'data: {"a":', b'data: {\ndata: "a":\n', b"event: a\n", b"event: a\nda", b"id: 7"])
 def test_what_is_left_of_an_event_that_was_cut_is_no_frame(half: bytes) -> None:
     """Half a frame would swallow what follows it, and no reader would have seen it."""
     framer = Framer()
