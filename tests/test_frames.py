@@ -7,7 +7,8 @@ from itertools import combinations, pairwise
 import pytest
 
 from respfix.stream.defects import DEFECTS
-from respfix.stream.frames import BOM, Frame, Framer, FrameTooLargeError, Style, is_whole_object
+from respfix.stream.framer import BOM, Framer, FrameTooLargeError
+from respfix.stream.frames import Frame, Style, is_whole_object
 
 ONE = b'event: a\ndata: {"x":1}\n\n'
 TWO = b'data: {"x":2}\n\n'

@@ -20,6 +20,7 @@ EDGES = {
     "stream.dialects": "",
     "stream.splice": "",
     "stream.frames": "stream.splice",
+    "stream.framer": "stream.frames stream.splice",
     "stream.event": "stream.frames stream.splice",
     "stream.defects": "stream.contract stream.event",
     "stream.grammar": "",
@@ -31,14 +32,18 @@ EDGES = {
     "stream.values",
     "stream.brackets": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.event "
     "stream.grammar stream.ledger stream.values",
-    "stream.repair": "stream.bodies stream.brackets stream.contract stream.defects stream.event stream.grammar "
-    "stream.ledger stream.values",
-    "stream.terminal": "stream.bodies stream.contract stream.event stream.grammar stream.ledger stream.repair "
-    "stream.splice",
+    "stream.owners": "stream.brackets stream.contract stream.defects stream.event stream.grammar stream.ledger "
+    "stream.values",
+    "stream.repair": "stream.bodies stream.contract stream.defects stream.event stream.grammar stream.ledger "
+    "stream.owners stream.values",
+    "stream.output": "stream.bodies stream.event stream.grammar stream.ledger stream.repair stream.splice",
+    "stream.errors": "stream.event",
+    "stream.terminal": "stream.bodies stream.contract stream.errors stream.event stream.grammar stream.ledger "
+    "stream.output stream.splice",
     "stream.quirks": "stream.dialects stream.event stream.grammar",
     "stream.stencil": "stream.event stream.frames stream.splice",
-    "stream": "stream.contract stream.defects stream.event stream.frames stream.grammar stream.quirks stream.stencil "
-    "stream.terminal",
+    "stream": "stream.contract stream.defects stream.event stream.framer stream.frames stream.grammar stream.quirks "
+    "stream.stencil stream.terminal",
     # what can be told
     "respfix": "",
     "config": "stream stream.defects",
@@ -76,7 +81,7 @@ EDGES = {
     # the linter
     "check": "",
     "check.excerpt": "",
-    "check.findings": "stream stream.defects stream.event stream.frames",
+    "check.findings": "stream stream.defects stream.event stream.framer stream.frames",
     "check.source": "check.excerpt check.findings stream",
     "check.page": "check.findings stream.defects",
     "check.formats": "check.findings check.page respfix stream.defects",

@@ -16,7 +16,8 @@ from itertools import pairwise
 from respfix.stream import Ending, Limits, Mender, Options, Sighting
 from respfix.stream.defects import DEFECTS, Defect, Family
 from respfix.stream.event import read
-from respfix.stream.frames import Frame, Framer, FrameTooLargeError
+from respfix.stream.framer import Framer, FrameTooLargeError
+from respfix.stream.frames import Frame
 
 OFF_BY_DEFAULT = frozenset(slug for slug, row in DEFECTS.items() if not row.is_on)
 LONGEST_TYPE = 80  # twice the longest that OpenAI has

@@ -2,7 +2,7 @@
 
     bytes -> frames -> events -> quirks -> repair -> door -> frames -> bytes
 
-`frames` cuts, `event` reads, `quirks` sets misnamed and foreign events right, `repair` and `terminal` open and close
+`framer` cuts, `event` reads, `quirks` sets misnamed and foreign events right, `repair` and `terminal` open and close
 what upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves. This file is the whole
 interface of the package; the shell needs nothing else. It is pure: no clock, no randomness, no I/O, so the same bytes
 give the same bytes, whatever reads they come in.
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from respfix.stream.contract import Ending, Limits, Options, Report, Sighting
 from respfix.stream.defects import BoundExceededError, Triage
 from respfix.stream.event import COMMENT, DONE, Event, read
-from respfix.stream.frames import Frame, Framer, FrameTooLargeError, Style
+from respfix.stream.framer import Framer, FrameTooLargeError
+from respfix.stream.frames import Frame, Style
 from respfix.stream.grammar import KEEPALIVE
 from respfix.stream.quirks import QUIRKS, looks_right
 from respfix.stream.stencil import Stencil, cut

@@ -1,12 +1,9 @@
 """The engine: what upstream's events mean, given what is open.
 
 It knows no event by name. `grammar.PLACES` says which bracket an event belongs to and whether it opens, grows, remarks
-on or closes it. One method for each of these finds whom the event is for, has `brackets` open what is missing around it
-or close what should have been closed before it, sets its names and values right and sends it on. What it adds to the
-truth goes to the ledger.
-
-A call that nobody can name yet is not announced: its events wait in the item, and are taken again when its name has
-come.
+on or closes it. One method for each of these asks `owners` whom the event is for, has `brackets` open what is missing
+around it or close what should have been closed before it, sets its names and values right and sends it on. What it adds
+to the truth goes to the ledger.
 """
 
 from __future__ import annotations
@@ -15,24 +12,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from respfix.stream.bodies import type_of_item
-from respfix.stream.brackets import Brackets
 from respfix.stream.event import Body, Event
 from respfix.stream.grammar import (
     CREATED,
     PLACES,
     PREFIX,
     STATUS_OF,
-    Array,
-    Kind,
     Leaf,
     Place,
     Role,
     Scope,
     kind_of,
-    own_leaf,
     owners_of_part,
 )
-from respfix.stream.ledger import Item, Names, Part
+from respfix.stream.ledger import Item, Part
+from respfix.stream.owners import Owners, known_part, names_in
 from respfix.stream.values import at, closing_value, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
@@ -42,13 +36,11 @@ if TYPE_CHECKING:
     from respfix.stream.defects import Triage
 
 
-class Repair(Brackets):
+class Repair(Owners):
     """One response, event by event."""
 
     def __init__(self, options: Options, triage: Triage) -> None:
-        super().__init__(options, triage)
-        self._highest_number = -1  # of upstream's
-        self._numbers_rise = True
+        super().__init__(options, triage, self.step)
         self.spoke: Part | None = None  # the part whose delta the last step was
         self._steps: dict[tuple[Scope, Role], Callable[[Event, Place], None]] = {
             (Scope.RESPONSE, Role.OPEN): self._response_opens,
@@ -72,18 +64,7 @@ class Repair(Brackets):
         else:
             self._steps[place.scope, place.role](event, place)
         if type(number := event.body.get("sequence_number")) is int:
-            self._count(number)
-
-    def hear(self, part: Part, text: str, number: int | None) -> None:
-        """Take one more delta of the part that spoke last; raise BoundExceededError beyond the bound."""
-        self.triage.count_text(len(text))
-        part.say(text)
-        if number is not None:
-            self._count(number)
-
-    def _count(self, number: int) -> None:
-        self._numbers_rise = self._numbers_rise and number > self._highest_number
-        self._highest_number = max(self._highest_number, number)
+            self.count(number)
 
     def _response_opens(self, event: Event, _: Place) -> None:
         came = event.body.get("response")
@@ -114,16 +95,16 @@ class Repair(Brackets):
             return
         self.open_response()
         kind, names = kind_of(type_of_item(body)), names_in(event, body)
-        known = self._already_announced(kind, names)
+        known = self.already_announced(kind, names)
         if known is not None:
             self.learn(known, names, body)
             if known.is_announced or known.awaits_second_id:
                 self.drop(event, "repeated-item-added")
                 return
             known.added_event, known.body = event, body
-            self._announce(known)
+            self.announce_named(known)
             return
-        self._take_over_index(names)
+        self.take_over_index(names)
         item = self.new_item(kind, names, body)
         item.was_announced_by_upstream, item.added_event = True, event
         for array in kind.arrays:
@@ -135,33 +116,10 @@ class Repair(Brackets):
         if self.ledger.rotates and kind.id_binds_content:
             item.awaits_second_id = True
             return
-        self._announce(item)
-
-    def _already_announced(self, kind: Kind, names: Names) -> Item | None:
-        """Give the item that this `added` repeats, or announces late."""
-        if (known := self.ledger.by_id(names.id)) is not None:
-            return known
-        called = self.ledger.by_call(names.call_id)
-        if called is not None and (not called.is_done or names.id is None):
-            return called
-        for item in self.ledger.open_items():
-            if item.kind.type != kind.type:
-                continue
-            is_at_index = self.ledger.by_index(names.index) is item
-            if not item.was_announced_by_upstream and (is_at_index or not item.was_named):
-                return item  # opened by a delta that did not name it
-            if names.id is None and is_at_index and not item.has_spoken:
-                return item
-        return None
-
-    def _take_over_index(self, names: Names) -> None:
-        """A new item on the index of an open one closes it (opencode-llm-proxy 1.10.0, text then tool)."""
-        elder = self.ledger.by_index(names.index)
-        if elder is not None and not elder.is_done and elder.is_announced and self.triage.mend("reused-output-index"):
-            self.close_item(elder, {}, None, "completed")
+        self.announce_named(item)
 
     def _item_is_noted(self, event: Event, place: Place) -> None:
-        item = self._owner(event, place, kind_of(next(iter(place.owners))), opens=True)
+        item = self.owner(event, place, kind_of(next(iter(place.owners))), opens=True)
         if item is not None:
             self.send(event, self._item_id_for(event, item), item)
 
@@ -179,51 +137,11 @@ class Repair(Brackets):
             self.open_response()
             item = self.new_item(kind, names, body)
         self.learn(item, names, body)
-        if not self._announce(item):
-            self._wait(item, event)
+        if not self.announce_named(item):
+            self.wait(item, event)
             return
         item.is_closed_by_upstream = True
         self.close_item(item, body, event, "completed")
-
-    def new_item(self, kind: Kind, names: Names, body: Body) -> Item:
-        """Enter an item nobody has heard of yet; raise BoundExceededError beyond the bound."""
-        self.triage.count_item(len(self.ledger.items))
-        item_id = names.id
-        if item_id is None or self.ledger.by_id(item_id) is not None:
-            response_id = str(self.response.get("id", "")) if self.response else ""
-            item_id = f"{kind.prefix}{response_id.removeprefix('resp_')}_{len(self.ledger.items)}"
-        item = Item(kind, item_id, body)
-        self.ledger.add(item, names)
-        if leaf := own_leaf(kind.type):
-            item.add(leaf).is_announced = True
-        self.learn(item, names, body)
-        return item
-
-    def learn(self, item: Item, names: Names, body: Body) -> None:
-        """Take the names that an event of upstream's gives the item."""
-        if item.awaits_second_id and names.id is not None:
-            item.id = names.id
-        self.ledger.rebind(item, names)
-        for key in item.kind.needs:
-            value = body.get(key)
-            if isinstance(value, str) and value:
-                item.given.setdefault(key, value)
-
-    def _announce(self, item: Item) -> bool:
-        """Announce an item if it can be, and take again what waited for that."""
-        if not self.announce(item):
-            return False
-        waiting, item.waiting = item.waiting, []
-        for later in waiting:
-            self.triage.release(later)
-            self.step(later)
-        return True
-
-    def _wait(self, item: Item, event: Event) -> None:
-        """Keep an event of a call that nobody can name yet."""
-        self.triage.hold(event)
-        self.door.reorders()
-        item.waiting.append(event)
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
@@ -232,13 +150,13 @@ class Repair(Brackets):
         if found is None:
             return
         item, leaf, part, index, body = found
-        if part is not None and not (part.is_valued and part.was_announced_by_upstream):
+        if part is not None and not (part.is_done and part.was_announced_by_upstream):
             part.was_announced_by_upstream = True
             self.drop(event, "repeated-part-added")
             return
         if leaf.array:
             self.settle_elders(item, leaf.array)
-        part = self._begin_part(item, leaf, index)
+        part = self.begin_part(item, leaf, index)
         part.is_announced = part.was_announced_by_upstream = True
         part.body = body
         if leaf.is_hosted:
@@ -258,7 +176,7 @@ class Repair(Brackets):
         if part is not None and part.is_done:
             self.drop(event, "repeated-part-done")
             return
-        part = part or self._begin_part(item, leaf, index)
+        part = part or self.begin_part(item, leaf, index)
         self.open_part(item, part)
         self.settle_value(item, part, body.get(part.leaf.value) if part.leaf.value else None)
         part.is_done = part.is_closed_by_upstream = True
@@ -275,19 +193,12 @@ class Repair(Brackets):
             return None
         place = replace(place, owners=owners_of_part(array, body.get("type")) or place.owners)
         usual = "message" if "message" in place.owners else next(iter(place.owners))
-        item = self._owner(event, place, kind_of(usual), opens=True)
+        item = self.owner(event, place, kind_of(usual), opens=True)
         if item is None:
             return None
         leaf = self.bodies.leaf(item.kind, array, body)
         index = whole_number(event.body.get(array.index))
-        return item, leaf, _known_part(item, leaf, array, index), index, body
-
-    def _begin_part(self, item: Item, leaf: Leaf, index: int | None) -> Part:
-        part = item.add(leaf)
-        if leaf.array is not None:
-            item.bind_part(leaf.array, index, part)
-            part.found = item.found.pop(leaf.array.key, "")
-        return part
+        return item, leaf, known_part(item, leaf, array, index), index, body
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -301,7 +212,7 @@ class Repair(Brackets):
             return
         item, leaf, part, index = found
         if part is None or part.is_valued:
-            if part is not None and (leaf.array is None or self._is_repeat(part, text, event)):
+            if part is not None and (leaf.array is None or self.is_repeat(part, text, event)):
                 self.drop(event, "repeated-delta")
                 return
             if (
@@ -315,7 +226,7 @@ class Repair(Brackets):
                 return
             if not text and self.door.drop("delta-without-text"):
                 return
-            part = self._begin_part(item, leaf, index)
+            part = self.begin_part(item, leaf, index)
         self.open_part(item, part)
         self.triage.count_text(len(text))
         part.say(text)
@@ -331,7 +242,7 @@ class Repair(Brackets):
         if found is None:
             return
         item, leaf, part, index = found
-        part = part or self._begin_part(item, leaf, index)
+        part = part or self.begin_part(item, leaf, index)
         self.open_part(item, part)
         if (annotation := event.body.get("annotation")) is not None:
             part.annotations.append(annotation)
@@ -345,7 +256,7 @@ class Repair(Brackets):
         if part is not None and part.is_valued:
             self.drop(event, "repeated-value-done")
             return
-        part = part or self._begin_part(item, leaf, index)
+        part = part or self.begin_part(item, leaf, index)
         self.open_part(item, part)
         came = event.body.get(leaf.value)
         if leaf.is_json and not came and not part.said and self.door.drop("empty-arguments"):
@@ -364,52 +275,11 @@ class Repair(Brackets):
     ) -> tuple[Item, Leaf, Part | None, int | None] | None:
         """Give what an event on a value is about: the item, the value's row, its part if it is known, and the index."""
         leaf = place.leaf
-        item = self._owner(event, place, kind_of(leaf.item), opens=opens) if leaf else None
+        item = self.owner(event, place, kind_of(leaf.item), opens=opens) if leaf else None
         if item is None or leaf is None:
             return None
         index = whole_number(event.body.get(leaf.array.index)) if leaf.array else None
-        return item, leaf, _known_part(item, leaf, leaf.array, index), index
-
-    def _is_repeat(self, part: Part, text: str, event: Event) -> bool:
-        """Was this delta said already: sent ahead from a done value, or received out of order?"""
-        if text and part.ahead.startswith(text):
-            part.ahead = part.ahead[len(text) :]
-            return True
-        number = event.body.get("sequence_number")
-        return self._numbers_rise and type(number) is int and number <= self._highest_number
-
-    # -- whom an event is for -----------------------------------------------------------------------------------------
-
-    def _owner(self, event: Event, place: Place, kind: Kind, *, opens: bool) -> Item | None:
-        """Give the announced item that an event inside it is for; None if the event goes no further for now."""
-        names = names_in(event, event.body)
-        item = self.ledger.find(names, place.owners)
-        if item is not None and item.is_done:
-            item = self._continuation(item, event, place, names)
-            if item is None:
-                return None
-        if item is None:
-            if not opens and self.door.drop("delta-without-text"):
-                return None
-            self.open_response()
-            item = self.new_item(kind, names, {})
-        self.learn(item, names, event.body)
-        if not self._announce(item):
-            self._wait(item, event)
-            return None
-        return item
-
-    def _continuation(self, item: Item, event: Event, place: Place, names: Names) -> Item | None:
-        """An event for an item that is done: a repeat, or (a delta that says something new) the next item's first."""
-        text = text_of(event.body.get("delta")) if place.role is Role.GROW else None
-        parts = item.parts(place.array)
-        if not text or (parts and self._is_repeat(parts[-1], text, event)):
-            self.drop(event, "repeated-delta" if text else "event-after-done")
-            return None
-        self.triage.mend("delta-after-done")
-        younger = self.new_item(item.kind, Names(names.id, names.index), {})
-        younger.continues = item
-        return younger
+        return item, leaf, known_part(item, leaf, leaf.array, index), index
 
     # -- the way out --------------------------------------------------------------------------------------------------
 
@@ -446,24 +316,3 @@ class Repair(Brackets):
             if item is not None and isinstance(came, str) and came != item.id and self.triage.mend("changed-item-id"):
                 changes["item_id"] = item.id
         self.send(event, changes, item)
-
-
-def names_in(event: Event, body: Body) -> Names:
-    """Read whom an event is for; `body` is its item where it carries one, else its own."""
-    came = body.get("item_id" if body is event.body else "id")
-    item_id = came if isinstance(came, str) and came else str(came) if type(came) in (int, float) else None
-    call_id = body.get("call_id")
-    index = whole_number(event.body.get("output_index"))
-    return Names(item_id, index, call_id if isinstance(call_id, str) and call_id else None)
-
-
-def _known_part(item: Item, leaf: Leaf, array: Array | None, index: int | None) -> Part | None:
-    """Give the part an event is for; without an index, or where another type has it, the newest that fits."""
-    part = item.part_at(array, index)
-    if part is None or (part.leaf.name != leaf.name and part.leaf.value):
-        newest = next((other for other in reversed(item.parts(array)) if other.leaf.name == leaf.name), None)
-        is_meant = newest is not None and (index is None or not (newest.is_valued or newest.was_indexed))
-        part = newest if is_meant else None
-    if part is not None and array is not None:
-        item.bind_part(array, index, part)
-    return part
