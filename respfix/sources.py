@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from respfix.config import SETTINGS, Config, ConfigError, Given, build, masked, nearest
+from respfix.config import SETTINGS, Config, ConfigError, Given, masked, nearest
 
 DEFAULT_FILE = Path("/etc/respfix/config.yaml")
 PREFIX = "RESPFIX_"
@@ -25,11 +25,6 @@ SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
 
 # Kubernetes and Docker links put these into the environment of every neighbour of a service called respfix-something.
 LINKS = re.compile(r"RESPFIX(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
-
-
-def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Given] | None = None) -> Config:
-    """The configuration that these three give together, or a `ConfigError`."""
-    return build(gather(file, environ, flags or {}))
 
 
 def gather(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Given]) -> dict[str, Given]:

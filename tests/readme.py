@@ -16,7 +16,7 @@ from respfix.cli import SERVE_FLAGS
 from respfix.config import SETTINGS
 from respfix.demo.comparison import rows
 from respfix.demo.screen import comparison
-from respfix.demo.streams import STREAMS, events_of
+from respfix.demo.streams import STREAMS, Event
 from respfix.stream import Mender
 from respfix.stream.defects import DEFECTS
 
@@ -25,6 +25,15 @@ READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PART = re.compile(r"<!-- made: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 SHOWN = "anthropic-text"
 WIDTH = 110
+
+
+def events_of(stream: bytes) -> list[Event]:
+    """The events of a stream in the servers' own simple framing, up to the last that a client reads."""
+    events: list[Event] = []
+    for line in stream.decode().split("\n"):
+        if line.startswith("data: ") and not (events and events[-1].is_last):
+            events.append(Event(line.removeprefix("data: ")))
+    return events
 
 
 def events() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,14 @@ import yaml
 from hypothesis import given, strategies as st
 
 from respfix.config import SETTINGS, Address, Config, ConfigError, Given, Timeouts, build
-from respfix.sources import SECTIONS, VARIABLES, from_environment, from_file, gather, load, render
+from respfix.sources import SECTIONS, VARIABLES, from_environment, from_file, gather, render
 from respfix.stream import Limits
 from respfix.stream.defects import DEFECTS
+
+
+def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Given] | None = None) -> Config:
+    """The configuration that these three give together, or a `ConfigError`."""
+    return build(gather(file, environ, flags or {}))
 
 
 @pytest.fixture

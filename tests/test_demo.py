@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from clients.sdks import PYTHON, missing, read
+from readme import events_of
 
 from respfix.cli import main
 from respfix.demo import STREAMS, client, run, upstream
@@ -26,7 +27,7 @@ from respfix.demo.comparison import TIMES, rows
 from respfix.demo.readers import codex, openai_python
 from respfix.demo.screen import Screen, comparison
 from respfix.demo.stage import staged
-from respfix.demo.streams import Event, answer_of, bytes_of, chosen, events_of
+from respfix.demo.streams import Event, answer_of, bytes_of, chosen
 from respfix.stream import Mender
 from respfix.stream.defects import DEFECTS
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 from clients.install import UnavailableError, installed, node
-from readme import PART, PARTS, READMES, ROOT, current, table
+from readme import PART, PARTS, READMES, ROOT, current, events_of, table
 from test_demo import serving
 
 from respfix.demo import STREAMS
-from respfix.demo.streams import answer_of, events_of
+from respfix.demo.streams import answer_of
 
 ENGLISH, CHINESE = READMES
 TEXT = ENGLISH.read_text("utf-8")

@@ -55,15 +55,6 @@ class Event:
         return self.kind in {"completed", "failed", "incomplete", DONE}
 
 
-def events_of(stream: bytes) -> list[Event]:
-    """The events of a stream in the servers' own simple framing, up to the last that a client reads."""
-    events: list[Event] = []
-    for line in stream.decode().split("\n"):
-        if line.startswith("data: ") and not (events and events[-1].is_last):
-            events.append(Event(line.removeprefix("data: ")))
-    return events
-
-
 def bytes_of(events: Iterable[Event]) -> bytes:
     """Events as a stream."""
     return "".join(f"event: {PREFIX}{event.kind}\ndata: {event.data}\n\n" for event in events).encode()

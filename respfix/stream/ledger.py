@@ -198,7 +198,3 @@ class Ledger:
     def open_items(self) -> list[Item]:
         """Give the items that are not done, in order."""
         return [item for item in self.items if not item.is_done]
-
-    def last(self) -> Item | None:
-        """Give the newest item."""
-        return self.items[-1] if self.items else None
