@@ -14,7 +14,7 @@ import pytest
 import reader
 from corpus import Mended, mend
 
-from respfix.stream import Ending, Limits, Mender, Observer, Options
+from respfix.stream import Ending, Limits, Mender, Observer, Options, Sighting
 
 Event = dict[str, Any]
 
@@ -955,3 +955,115 @@ def test_an_observer_says_nothing_of_its_own() -> None:
 def test_limits_can_be_narrowed() -> None:
     """Beyond one, the report says which."""
     assert run(*created(), *said("Hello"), limits=Limits(text_bytes=2)).report.stopped == "too-much-text"
+
+
+def test_a_limit_that_the_last_event_exceeds_leaves_nothing_owed() -> None:
+    """The event that no blank line ended is let go as it is, and no end is made up behind it."""
+    body = encoded([*created(), *said("Hello")[:3]])
+    out = mend(body[:-1], Options(limits=Limits(text_bytes=2)))
+
+    assert ("too-much-text", None) == (out.report.stopped, out.report.terminal)
+    assert body.splitlines()[-2] == out.body.splitlines()[-2]
+
+
+# What is heard too late, or says nothing
+
+
+def test_a_note_on_a_text_whose_item_is_done_is_late() -> None:
+    """Nobody can put an annotation into a message that was handed over."""
+    note = event("response.output_text.annotation.added", annotation={"type": "x"}, content_index=0, **at(0, "msg"))
+    out = run(*created(), *said("Hello"), note, completed(message(text="Hello")))
+
+    assert HELLO == transcript(out)
+    assert 1 == out.report.defects["event-after-done"]
+
+
+def test_the_progress_of_a_tool_that_is_done_is_late() -> None:
+    """A search that has ended is not heard of again."""
+    search = {"id": "ws", "type": "web_search_call", "status": "completed"}
+    progress = event("response.web_search_call.completed", **at(0, "ws"))
+    out = run(*created(), added(search), done(search), progress, completed(search))
+
+    assert [*HEAD, "item.added 0 ws", "item.done 0 ws", "completed ws="] == transcript(out)
+    assert 1 == out.report.defects["event-after-done"]
+
+
+def test_a_hosted_tool_may_have_nothing_to_say() -> None:
+    """A patch that deletes a file has no diff, and gets none."""
+    patch = {"id": "ap", "type": "apply_patch_call", "call_id": "c", "operation": {"type": "delete_file", "path": "a"}}
+    doing, finished = patch | {"status": "in_progress"}, patch | {"status": "completed"}
+    stream = [*created(), added(doing), done(finished), completed(finished)]
+
+    assert encoded(stream) == run(*stream).body
+    assert {} == run(*stream).report.defects
+
+
+def test_a_call_without_arguments_stays_without_them_if_nobody_minds() -> None:
+    """Switched off, `empty-arguments` makes up no object, and says nothing in a delta."""
+    stream = [*created(), added(call()), done(call(arguments=""))]
+
+    assert [*HEAD, "item.added 0 fc", "args.delta 0 fc {}", "args.done 0 fc {}"] == mended(*stream)[:5]
+    assert [*HEAD, "item.added 0 fc", "args.done 0 fc", "item.done 0 fc", "completed fc="] == mended(
+        *stream, off=frozenset({"empty-arguments"})
+    )
+
+
+def test_a_call_without_id_on_the_index_of_one_that_spoke_is_another() -> None:
+    """A repeated announcement would come before the first word."""
+    nameless = [{key: value for key, value in call(name).items() if key != "id"} for name in ("a", "b")]
+    first, second = nameless
+    stream = [*created(), added(first), args("{}", 0, None), added(second), args("[]", 0, None)]
+
+    assert ["item.added 0 fc_r_0", "item.added 1 fc_r_1"] == [word for word in mended(*stream) if "added" in word]
+    assert ["args.delta 0 fc_r_0 {}", "args.delta 1 fc_r_1 []"] == [word for word in mended(*stream) if "delta" in word]
+
+
+def test_a_call_that_stands_only_in_the_terminal_and_has_no_name_is_not_announced() -> None:
+    """Nobody can call a function without a name: the terminal says what it said, and the report says why."""
+    nameless = {key: value for key, value in call(arguments="{}").items() if key != "name"}
+    out = run(*created(), completed(nameless))
+
+    assert [*HEAD, "completed fc={}"] == transcript(out)
+    assert 1 == out.report.defects["unannounceable-call"]
+
+
+def test_a_type_that_is_no_text_still_names_its_event() -> None:
+    """Half a surrogate pair can be escaped in JSON, but not written in UTF-8."""
+    body = b'event: other\ndata: {"type":"response.\\ud800","sequence_number":0}\n\n'
+    out = run(*numbered(created()), body.decode())
+
+    assert b'event: response.?\ndata: {"type":"response.\\ud800"' in out.body
+    assert 1 == out.report.defects["wrong-event-name"]
+
+
+# Who looks on
+
+
+def test_a_witness_hears_of_every_defect_where_it_stands() -> None:
+    """In the order of the stream: the defect, the number of the event, and where its bytes began."""
+    heard: list[Sighting] = []
+    head, rest = (
+        encoded([*numbered(created()), *numbered([added(message())], 2)]),
+        encoded(numbered([text("Hello")], 3)),
+    )
+    mender = Mender(Options(seed="1"), heard.append)
+    mender.feed(head + rest)
+
+    assert Sighting("missing-part-added", 4, len(head)) in heard
+    assert mender.report.defects == {
+        slug: sum(seen.slug == slug for seen in heard) for slug in {seen.slug for seen in heard}
+    }
+    assert sorted(heard, key=lambda seen: seen.offset) == heard
+
+
+def test_a_fault_inside_stops_the_repair_and_not_the_stream() -> None:
+    """Where the repair breaks, here by its witness, every byte from there on is passed as it came."""
+
+    def breaks(_: Sighting) -> None:
+        raise RuntimeError
+
+    body = encoded([*created(), added(message()), text("Hello")])
+    mender = Mender(Options(seed="1"), breaks)
+    out = mender.feed(body) + mender.feed(b"data: {") + mender.close()
+
+    assert (body + b"data: {", "internal-fault") == (out, mender.report.stopped)
