@@ -65,27 +65,6 @@ KNOWN = (
         "the stream begins with its error, which leaves as it came; openai-python refuses what precedes a response",
     ),
     Known(
-        (PYTHON, NODE),
-        "incomplete-(call|message)",
-        r"lost (.*, )?response.incomplete\.\d+",
-        frozenset({"status"}),
-        "the framing is whole and every item is closed, so the answer is taken for whole; what was said is the same",
-    ),
-    Known(
-        (NODE,),
-        "annotations",
-        r"(lost (.*, )?response.output_text.annotation.added\.7(, .*)?|swapped .*\.7, .*\.8)",
-        REFUSED,
-        "annotations carry their place, and openai-node refuses the second before the first; no event is held for it",
-    ),
-    Known(
-        (NODE,),
-        "shell-call",
-        r"lost (.*, )?response.output_item.added\.3(, .*)?",
-        REFUSED,
-        "openai-node puts commands into the action of the announcement; an announcement that is made up has none",
-    ),
-    Known(
         (NODE,),
         "unknown-items-and-events",
         ".*",

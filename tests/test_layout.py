@@ -35,7 +35,7 @@ EDGES = {
     "stream.owners": "stream.brackets stream.contract stream.defects stream.event stream.grammar stream.ledger "
     "stream.values",
     "stream.repair": "stream.bodies stream.contract stream.defects stream.event stream.grammar stream.ledger "
-    "stream.owners stream.values",
+    "stream.owners stream.splice stream.values",
     "stream.output": "stream.bodies stream.event stream.grammar stream.ledger stream.repair stream.splice",
     "stream.errors": "stream.event",
     "stream.terminal": "stream.bodies stream.contract stream.errors stream.event stream.grammar stream.ledger "

@@ -27,6 +27,7 @@ from respfix.stream.grammar import (
 )
 from respfix.stream.ledger import Item, Part
 from respfix.stream.owners import Owners, known_part, names_in
+from respfix.stream.splice import same
 from respfix.stream.values import at, closing_value, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
@@ -244,9 +245,16 @@ class Repair(Owners):
         item, leaf, part, index = found
         part = part or self.begin_part(item, leaf, index)
         self.open_part(item, part)
-        if (annotation := event.body.get("annotation")) is not None:
+        annotation, came = event.body.get("annotation"), event.body.get("annotation_index")
+        slot, due = whole_number(came), len(part.annotations)
+        if slot is not None and slot < due and same(part.annotations[slot], annotation):
+            self.drop(event, "repeated-delta")
+            return
+        is_right = came is None or (type(came) is int and came == due)
+        changes = {} if is_right or not self.triage.mend("wrong-part-index") else {"annotation_index": due}
+        if annotation is not None:
             part.annotations.append(annotation)
-        self._send_named(event, item, part, {})
+        self._send_named(event, item, part, changes)
 
     def _value_closes(self, event: Event, place: Place) -> None:
         found = self._value_of(event, place, opens=True)

@@ -200,13 +200,16 @@ class Terminal(Output):
         """Send the terminal event that is missing."""
         self.close_all({}, "completed", [])
         self.door.flush()
+        items = [item.final for item in self.as_they_left() if item.final is not None]
+        is_cut = any(item.get("status") == "incomplete" for item in items)  # an item says that it was not whole
+        event_type = INCOMPLETE if is_cut else COMPLETED
         response = {
             **(self.response or {}),
-            "status": "completed",
-            "output": [item.final for item in self.as_they_left() if item.final is not None],
+            "status": STATUS_OF[event_type],
+            "output": items,
             "usage": self.makes.usage(None),
         }
-        self._leave(Event.made(COMPLETED, response=response), {})
+        self._leave(Event.made(event_type, response=response), {})
 
     def _leave(self, event: Event, changes: dict[str, Any]) -> None:
         self.send(event, changes)
