@@ -1,0 +1,483 @@
+"""The finer points of the rules, as transcripts: what a small change to the repair would get wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import reader
+from test_mender import (
+    HEAD,
+    HELLO,
+    Event,
+    added,
+    args,
+    call,
+    called,
+    completed,
+    created,
+    done,
+    encoded,
+    event,
+    mended,
+    message,
+    numbered,
+    part,
+    reasoning,
+    response,
+    run,
+    said,
+    summary,
+    text,
+    text_done,
+)
+
+from respfix.stream import Ending
+from respfix.stream.values import whole_number
+
+WHOLE = [*created(), *said("Hello"), completed(message(text="Hello"))]
+
+
+def left(*events: Event | str, **options: Any) -> list[Event]:
+    """Give the events that leave."""
+    return reader.events(run(*events, **options).body)
+
+
+def ended(*events: Event | str, **options: Any) -> Any:
+    """Give the response that the terminal event carries."""
+    return reader.terminal(left(*events, **options))["response"]
+
+
+# Values of the wrong kind
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        *((3, 3), (3.0, 3), ("3", 3), ("9" * 19, int("9" * 19))),
+        *((True, None), (3.5, None), (float("inf"), None), ("9" * 20, None), ("²", None), ("", None), (None, None)),
+    ],
+    ids=repr,
+)
+def test_a_whole_number_is_read_from_what_is_one(value: object, number: int | None) -> None:
+    """A number may come as text or as a float; what is none, and more digits than 64 bits have, is unknown."""
+    assert number == whole_number(value)
+
+
+def test_a_part_whose_text_is_a_list_says_its_texts() -> None:
+    """The pieces are joined."""
+    whole = part("done") | {"part": {"type": "output_text", "text": ["Hel", "lo"], "annotations": []}}
+    closing = [body for body in left(*created(), *said("Hello")[:4], whole) if "part" in body][-1]
+
+    assert "Hello" == closing["part"]["text"]
+
+
+def test_a_part_whose_text_is_a_number_is_announced_silent() -> None:
+    """What cannot be read as text says nothing."""
+    opening = part("added") | {"part": {"type": "output_text", "text": 7, "annotations": []}}
+    (announced,) = (
+        body for body in left(*created(), added(message()), opening, text("Hello")) if "part.added" in str(body)
+    )
+
+    assert "" == announced["part"]["text"]
+
+
+def test_content_that_is_an_empty_text_is_no_part() -> None:
+    """There is nothing in it to be announced."""
+    empty = message() | {"content": "", "status": "completed"}
+
+    assert [*HEAD, "item.added 0 msg", "item.done 0 msg", "completed msg="] == mended(
+        *created(), added(message()), done(empty), completed(empty)
+    )
+
+
+def test_an_unknown_item_of_the_assistant_keeps_its_type() -> None:
+    """Only a list of parts makes it a message."""
+    vendor = {"id": "v", "type": "vendor", "role": "assistant", "content": "Hello"}
+
+    assert ["vendor"] == [
+        body["item"]["type"] for body in left(*created(), done(vendor)) if "item.done" in body["type"]
+    ]
+
+
+def test_a_response_id_that_is_a_number_is_of_the_wrong_kind() -> None:
+    """It becomes text, everywhere the same, and is not counted as a change."""
+    events = [*created(id=7), *said("Hello"), completed(message(text="Hello"), id=7)]
+
+    assert {"7"} == {body["response"]["id"] for body in left(*events) if "response" in body}
+    assert {"wrong-kind"} == run(*events).report.defects.keys() & {"wrong-kind", "changed-response-id"}
+
+
+def test_counts_that_are_text_are_numbers() -> None:
+    """Usage is counted in whole numbers, and its total is the sum only where there is none."""
+    usage = {
+        "input_tokens": "3",
+        "input_tokens_details": {"cached_tokens": "1"},
+        "output_tokens": 2.0,
+        "output_tokens_details": {"reasoning_tokens": None},
+        "total_tokens": "9",
+    }
+
+    assert {
+        "input_tokens": 3,
+        "input_tokens_details": {"cached_tokens": 1},
+        "output_tokens": 2,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 9,
+    } == ended(*WHOLE[:-1], completed(message(text="Hello"), usage=usage))["usage"]
+
+
+def test_a_terminal_event_whose_response_is_null_has_one() -> None:
+    """It is made of what was said."""
+    assert HELLO == mended(*WHOLE[:-1], event("response.completed", response=None))
+
+
+# Names
+
+
+def test_an_item_that_is_known_by_its_id_is_named() -> None:
+    """An event with an id and an index that nobody has opens another item."""
+    lines = mended(*created(), added(message(), None), text("Hello", None), text("world", 3, "other"), completed())
+
+    assert ["item.added 0 msg", "item.added 1 other"] == [line for line in lines if line.startswith("item.added")]
+
+
+def test_an_index_of_nobody_alone_is_the_only_open_items() -> None:
+    """Whoever leaves out the id and counts wrong means the only one there is."""
+    assert HELLO == mended(*created(), added(message()), text("Hello", 7, None), completed())
+
+
+def test_entries_of_the_output_without_ids_are_told_apart_by_their_types() -> None:
+    """The order of the entries may be another than that of the items."""
+    nameless = [
+        {key: value for key, value in body.items() if key != "id"}
+        for body in (message(text="Hello"), reasoning(text="Hm"))
+    ]
+    events = [*created(), added(reasoning()), summary("Hm"), done(reasoning(text="Hm")), *said("Hello", index=1)]
+
+    assert ["rs", "msg"] == [item["id"] for item in ended(*events, completed(*nameless))["output"]]
+
+
+def test_a_ciphertext_goes_with_the_id_of_its_done_event() -> None:
+    """An entry of the output with another id gets both as they were when the item was done."""
+    thought, other = (reasoning(item_id, "Hm", encrypted_content=item_id) for item_id in ("rs", "other"))
+    output = ended(*created(), added(reasoning()), summary("Hm"), done(thought), completed(other))["output"]
+
+    assert [("rs", "rs")] == [(item["id"], item["encrypted_content"]) for item in output]
+
+
+def test_a_part_of_reasoning_opens_reasoning() -> None:
+    """A part belongs to the kind of item that has such parts."""
+    opening = part("added", item_id="rs") | {"part": {"type": "reasoning_text", "text": ""}}
+
+    assert ["reasoning"] == [body["item"]["type"] for body in left(*created(), opening) if "item.added" in body["type"]]
+
+
+@pytest.mark.parametrize("sentinel", ["event: done\ndata: [DONE]\n\n", "event: x\ndata: [DONE]\n\n"])
+def test_a_sentinel_with_a_name_is_the_sentinel(sentinel: str) -> None:
+    """Its name is nobody's business."""
+    body = encoded([*WHOLE, sentinel])
+
+    assert body == run(*WHOLE, sentinel).body
+
+
+# Parts
+
+
+def test_one_part_in_the_done_event_may_stand_for_several() -> None:
+    """Where upstream joined what it said in parts, no part says more than it said."""
+    events = [*created(), *said("Hel")[:3], text("lo", content_index=1)]
+    lines = mended(*events, done(message(text="Hello")))
+
+    assert ["text.done 0 msg 0 Hel", "text.done 0 msg 1 lo"] == [line for line in lines if line.startswith("text.done")]
+    assert not [line for line in lines if line.startswith("text.delta 0 msg 1") and not line.endswith("lo")]
+
+
+def test_as_many_parts_in_the_done_event_say_what_they_say() -> None:
+    """Each is upstream's last word, also where all together they say the same."""
+    whole = message(text="He")
+    whole["content"] = [{"type": "output_text", "text": words, "annotations": []} for words in ("He", "llo")]
+    lines = mended(*created(), *said("Hel")[:3], text("lo", content_index=1), done(whole))
+
+    assert "text.done 0 msg 1 llo" in lines
+
+
+def test_a_part_is_closed_before_the_next_is_announced() -> None:
+    """Parts follow one another."""
+    events = [*created(), *said("Hello")[:3], part("added", content_index=1), text("world", content_index=1)]
+    lines = mended(*events)
+
+    assert lines.index("part.done 0 msg 0 Hello") < lines.index("part.added 0 msg 1")
+
+
+def test_a_part_that_is_only_closed_is_opened_and_said() -> None:
+    """Its closing says all there is to know."""
+    assert HELLO == mended(*created(), added(message()), part("done", "Hello"), completed())
+
+
+def test_text_in_an_announcement_is_said_in_the_part_that_follows() -> None:
+    """The item was announced with its text, its part without."""
+    opening = added(message(text="Hello") | {"status": "in_progress"})
+
+    assert HELLO == mended(*created(), opening, part("added"), completed())
+
+
+def test_for_codex_a_delta_opens_its_part() -> None:
+    """As for anybody else."""
+    assert HELLO == mended(*created(), text("Hello"), completed(), dialect="codex")
+
+
+def test_the_probabilities_of_the_deltas_stand_in_the_done_event() -> None:
+    """What respfix closes says what was said, and how likely it was."""
+    likely: list[list[Event]] = [[{"token": "Hel", "logprob": -1}], [{"token": "lo", "logprob": -2}]]
+    events = [*created(), *said()[:2], *(text(odds[0]["token"], logprobs=odds) for odds in likely), completed()]
+    (closing,) = (body for body in left(*events) if body["type"] == "response.output_text.done")
+
+    assert [odds[0] for odds in likely] == closing["logprobs"]
+
+
+def test_arguments_that_may_stay_empty_are_closed_empty() -> None:
+    """Without the defect `empty-arguments`, nothing is put in their place."""
+    events = [*created(), added(call()), done(call(arguments=""))]
+    lines = mended(*events, completed(call(arguments="")), off=frozenset({"empty-arguments"}))
+
+    assert {"args.done 0 fc", "item.done 0 fc"} <= {line.strip() for line in lines}
+    assert not [line for line in lines if line.startswith("args.delta")]
+
+
+def test_an_item_that_was_never_announced_is_announced_silent() -> None:
+    """What its done event says is said afterwards."""
+    (announced,) = (
+        body["item"]
+        for body in left(*created(), done(message(text="Hello")))
+        if "added" in body["type"] and "item" in body
+    )
+
+    assert ([], "in_progress") == (announced["content"], announced["status"])
+
+
+def test_an_item_that_has_no_status_gets_none() -> None:
+    """Reasoning is closed as it was opened."""
+    events = [*created(), added(reasoning()), summary("Hm")]
+    (closed,) = (body["item"] for body in left(*events, completed()) if body["type"] == "response.output_item.done")
+
+    assert "status" not in closed
+
+
+def test_a_vendors_part_that_is_only_announced_passes_as_it_is() -> None:
+    """What has no row is bracketed, and its body is upstream's."""
+    vendors = {"type": "vendor", "mood": 1}
+    events = [*created(), added(message()), part("added") | {"part": vendors}, text("Hello", content_index=1)]
+    closing = [body["part"] for body in left(*events, completed()) if body["type"] == "response.content_part.done"]
+
+    assert vendors == closing[0]
+
+
+# Repeats, and continuations
+
+
+def test_numbers_that_do_not_rise_prove_no_repeat() -> None:
+    """A server that numbers everything 0 says something new after a done event, too."""
+    events = [*created(), *said("Hello")[:4], text(" world")]
+    lines = mended(*(body | {"sequence_number": 0} for body in events), completed())
+
+    assert "text.delta 0 msg 1  world" in lines
+
+
+def test_one_entry_may_stand_for_an_item_and_its_continuation() -> None:
+    """The output has the items that left."""
+    events = [*WHOLE[:-1], text(" world"), completed(message(text="Hello world"))]
+
+    assert ["Hello", " world"] == [item["content"][0]["text"] for item in ended(*events)["output"]]
+
+
+def test_an_entry_for_an_item_and_its_continuation_is_not_said_again() -> None:
+    """Upstream's own closing of the continuation repeats what was closed before it."""
+    lines = mended(*WHOLE[:-1], text(" world"), text_done("Hello world"), completed(message(text="Hello world")))
+
+    assert ["text.done 0 msg 0 Hello", "text.done 1 msg_r_1 0  world"] == [
+        line for line in lines if line.startswith("text.done")
+    ]
+
+
+def test_an_entry_that_says_something_else_is_upstreams() -> None:
+    """An item that was continued is no reason to ignore what the output says of it."""
+    events = [*WHOLE[:-1], text(" world"), completed(message(text="Hallo"))]
+
+    assert "Hallo" == ended(*events)["output"][0]["content"][0]["text"]
+
+
+# The end
+
+
+def test_an_entry_without_a_status_has_that_of_its_item() -> None:
+    """A call that was done as incomplete stays so."""
+    whole = call(arguments="{}")
+    bare = {key: value for key, value in whole.items() if key != "status"}
+    end = event("response.incomplete", response=response("incomplete", bare))
+    output = ended(*created(), *called("{}")[:-1], done(whole | {"status": "incomplete"}), end)["output"]
+
+    assert ["incomplete"] == [item["status"] for item in output]
+
+
+def test_nothing_but_an_error_follows_a_failure() -> None:
+    """What is said after the end is not heard."""
+    failed = event("response.failed", response=response("failed", error={"code": "x", "message": "y"}))
+
+    assert mended(*created(), failed) == mended(*created(), failed, text("Hello"))
+
+
+def test_a_call_that_nobody_named_is_lost_in_a_failure() -> None:
+    """No client could do anything with it, and some would break on it."""
+    failed = event("response.failed", response=response("failed", error={"code": "x", "message": "y"}), error={"a": 1})
+
+    assert [*HEAD, "failed"] == mended(*created(), args("{}"), failed)
+    assert 1 == run(*created(), args("{}"), failed).report.defects["unannounceable-call"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said_why"),
+    [
+        ({"error": {"detail": "it broke"}}, "server_error", "it broke"),
+        ({"message": "it broke"}, "server_error", "it broke"),
+        ({"error": "it broke"}, "server_error", "it broke"),
+        ({"error": {"type": "overloaded", "message": "it broke"}}, "overloaded", "it broke"),
+        ({}, "server_error", "the upstream failed (server_error) and did not say why"),
+    ],
+    ids=["detail", "flat", "text", "type", "nothing"],
+)
+def test_an_error_in_any_form_is_told_in_one(error: Event, code: str, said_why: str) -> None:
+    """The failure after it has the code and the words."""
+    whole = ended(*created(), event("error", **error))
+
+    assert {"code": code, "message": said_why} == whole["error"]
+
+
+def test_a_failure_whose_error_is_a_text_has_an_object() -> None:
+    """The words are upstream's."""
+    failed = event("response.failed", response=response("failed", error="it broke"))
+
+    assert {"code": "server_error", "message": "it broke"}.items() <= ended(*created(), failed)["error"].items()
+
+
+def test_an_announcement_that_was_missing_says_in_progress() -> None:
+    """Whatever the event says that came instead, unless the response is queued."""
+    first, *_ = left(event("response.in_progress", response=response("completed")), *WHOLE[2:])
+
+    assert ("response.created", "in_progress") == (first["type"], first["response"]["status"])
+
+
+def test_the_model_of_the_announcement_is_that_of_the_end() -> None:
+    """Where upstream leaves it out there, it is what was said before."""
+    whole = {key: value for key, value in response("completed", message(text="Hello")).items() if key != "model"}
+
+    assert "m" == ended(*WHOLE[:-1], event("response.completed", response=whole))["model"]
+
+
+def test_a_queued_response_is_announced_as_queued() -> None:
+    """The announcement that was missing says what was known then."""
+    first, *_ = left(event("response.queued", response=response("queued")), *WHOLE[1:])
+
+    assert ("response.created", "queued") == (first["type"], first["response"]["status"])
+
+
+# Foreign and odd events
+
+
+def test_an_event_with_a_type_is_an_event() -> None:
+    """Whatever object it says it is besides."""
+    odd = event("response.tomorrow", object="chat.completion.chunk")
+
+    assert ["tomorrow"] == [line for line in mended(*WHOLE[:-1], odd, WHOLE[-1]) if line not in HELLO]
+
+
+@pytest.mark.parametrize("kind", [7, "vendor.chunk", None], ids=repr)
+def test_an_object_without_a_type_passes(kind: object) -> None:
+    """Only a chunk of Chat Completions is known to be foreign."""
+    frame = encoded([{"object": kind, "x": 1}])
+
+    assert frame in run(*WHOLE[:-1], frame.decode(), WHOLE[-1]).body
+
+
+# The way out
+
+
+def test_what_was_rewritten_is_counted() -> None:
+    """Events that left with other data than they came with; what was added is counted elsewhere."""
+    events = [*created(), added(message()), part("added"), text("Hello", 7), *said("Hello")[3:], WHOLE[-1]]
+    repaired = run(*events)
+    others = [body for body in reader.events(repaired.body) if body not in events]
+
+    assert (len(others), 0) == (repaired.report.rewritten, repaired.report.inserted)
+
+
+def test_for_codex_numbers_rise_although_a_message_waits() -> None:
+    """A message is announced when it speaks, with a number that fits there."""
+    events = [
+        *created(),
+        added(message(), 0),
+        *called("{}", index=1),
+        *said("Hello")[1:],
+        completed(message(text="Hello"), call(arguments="{}")),
+    ]
+    numbers = [body["sequence_number"] for body in left(*numbered(events), dialect="codex")]
+
+    assert sorted(set(numbers)) == numbers
+
+
+def test_for_codex_numbers_rise_where_others_overtake_a_message() -> None:
+    """What belongs to nobody does not wait for the message, and has its number."""
+    events = [*created(), added(message()), event("response.tomorrow"), *said("Hello")[1:], WHOLE[-1]]
+    out = left(*numbered(events), dialect="codex")
+    numbers = [body["sequence_number"] for body in out]
+
+    assert "response.tomorrow" == out[2]["type"]
+    assert sorted(set(numbers)) == numbers
+
+
+def test_a_vendors_event_is_numbered_only_if_it_was() -> None:
+    """A number is nothing that a foreign event must have."""
+    vendors: list[Event] = [{"type": "vendor.x", "sequence_number": 4}, {"type": "vendor.y"}]
+    events = [*numbered([*created(), *said("Hello")[1:]]), *vendors, WHOLE[-1] | {"sequence_number": 9}]
+    out = [body for body in left(*events) if body["type"].startswith("vendor")]
+
+    assert [True, False] == ["sequence_number" in body for body in out]
+
+
+def test_text_in_the_announcement_of_a_part_is_said() -> None:
+    """It is announced silent, and says it where nothing else does."""
+    opening = part("added", "Hello")
+
+    assert HELLO == mended(*created(), added(message()), opening, completed())
+
+
+def test_reasoning_that_stands_only_in_its_done_event_is_said() -> None:
+    """Nothing else told it."""
+    lines = mended(*created(), added(reasoning()), done(reasoning(text="Hm")), completed(reasoning(text="Hm")))
+
+    assert "summary.delta 0 rs 0 Hm" in lines
+
+
+@pytest.mark.parametrize("nothing", [None, [], 7, {"status": "failed"}], ids=repr)
+def test_a_terminal_event_has_a_response_whatever_came(nothing: object) -> None:
+    """What is no response is none, and what says that it failed has failed."""
+    end = event("response.completed", response=nothing)
+
+    assert ("failed" if isinstance(nothing, dict) else "completed") == ended(*WHOLE[:-1], end)["status"]
+
+
+def test_a_call_without_a_status_is_announced_with_one() -> None:
+    """A client that cannot do without the status finds it."""
+    bare = {key: value for key, value in call().items() if key != "status"}
+    events = [*created(), added(bare), *called("{}")[1:], completed(call(arguments="{}"))]
+    (announced,) = (body["item"] for body in left(*events) if body["type"] == "response.output_item.added")
+
+    assert "in_progress" == announced["status"]
+    assert "missing-item-keys" in run(*events).report.defects
+
+
+def test_a_cut_in_the_middle_of_an_item_is_a_failure() -> None:
+    """With all that was done in its output, and nothing that was not."""
+    events = [*created(), *called("{}"), *said("Hello", index=1)[:3]]
+
+    assert ["fc"] == [item["id"] for item in ended(*events, ending=Ending.CUT)["output"]]
