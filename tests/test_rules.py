@@ -466,6 +466,57 @@ def test_a_terminal_event_has_a_response_whatever_came(nothing: object) -> None:
     assert ("failed" if isinstance(nothing, dict) else "completed") == ended(*WHOLE[:-1], end)["status"]
 
 
+def test_an_item_that_is_known_by_its_index_is_named() -> None:
+    """As with an id: names that nobody has are another item's."""
+    lines = mended(*created(), text("Hello", 0, None), text("world", 3, "other"), completed())
+
+    assert 2 == len([line for line in lines if line.startswith("item.added")])
+
+
+def test_what_an_incomplete_response_closes_is_incomplete() -> None:
+    """Also where the event says that it is completed, which is left to upstream."""
+    end = event("response.completed", response=response("incomplete", usage=None))
+    closed = [body["item"] for body in left(*WHOLE[:5], end) if body["type"] == "response.output_item.done"]
+
+    assert ["incomplete"] == [item["status"] for item in closed]
+
+
+def test_a_failure_without_a_status_has_failed() -> None:
+    """The name of the event says it."""
+    bare = {
+        key: value for key, value in response("failed", error={"code": "x", "message": "y"}).items() if key != "status"
+    }
+
+    assert "failed" == ended(*created(), event("response.failed", response=bare))["status"]
+
+
+@pytest.mark.parametrize("role", ["added", "done"])
+def test_an_event_on_an_item_that_is_none_is_dropped(role: str) -> None:
+    """It says nothing, and opens nothing."""
+    events = [*WHOLE[:3], event(f"item.{role}", item=None, output_index=0), *WHOLE[3:]]
+
+    assert HELLO == mended(*events)
+    assert 1 == run(*events).report.defects["event-without-item"]
+
+
+def test_an_item_that_was_never_announced_was_not_announced_full() -> None:
+    """The report names what was missing, and no fault that respfix would have made itself."""
+    defects = run(*created(), done(message(text="Hello")), WHOLE[-1]).report.defects
+
+    assert "missing-output-item-added" in defects
+    assert "filled-snapshot" not in defects
+
+
+def test_a_value_that_is_closed_without_one_is_empty() -> None:
+    """Where nothing was said, nothing is closed, and that is told."""
+    silent = {key: value for key, value in text_done("").items() if key != "text"}
+    repaired = run(*created(), *said("")[:2], silent, *said("")[4:], completed(message(text="")))
+    (closing,) = (body for body in reader.events(repaired.body) if body["type"] == "response.output_text.done")
+
+    assert "" == closing["text"]
+    assert 1 == repaired.report.defects["empty-value-done"]
+
+
 def test_a_call_without_a_status_is_announced_with_one() -> None:
     """A client that cannot do without the status finds it."""
     bare = {key: value for key, value in call().items() if key != "status"}
