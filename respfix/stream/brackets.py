@@ -155,16 +155,16 @@ class Brackets:
         array = part.leaf.array
         if part.is_announced or array is None:
             return
-        self.settle_elders(item, array, part)
+        self.settle_elders(item, part.leaf, part)
         part.is_announced = True
         if self.triage.mend("missing-part-added"):
             body = {"type": part.leaf.name, **part.leaf.wants, **part.leaf.also}
             said = {part.leaf.value: ""} if array.is_bare else {"part": body}
             self.send(Event.made(array.added, **_names_of(item, part), **said), {}, item)
 
-    def settle_elders(self, item: Item, array: Array, younger: Part | None = None) -> None:
+    def settle_elders(self, item: Item, leaf: Leaf, younger: Part | None = None) -> None:
         """Parts of one array follow one another: before the next opens, the one before is closed."""
-        for part in item.parts(array):
+        for part in item.parts(leaf.array):
             if part is younger:
                 break
             self.settle(item, part, None)

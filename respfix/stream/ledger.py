@@ -107,9 +107,9 @@ class Item:
             parts.append(part)
         return part
 
-    def bind_part(self, array: Array, index: int | None, part: Part) -> None:
-        """From now on upstream's index means this part."""
-        if index is not None:
+    def bind_part(self, array: Array | None, index: int | None, part: Part) -> None:
+        """From now on upstream's index means this part; the item's own value has none."""
+        if array is not None and index is not None:
             self._by_index[array.key, index] = part
             part.was_indexed = True
 

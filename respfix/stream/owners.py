@@ -133,9 +133,8 @@ class Owners(Brackets):
     def begin_part(self, item: Item, leaf: Leaf, index: int | None) -> Part:
         """Enter a part nobody has heard of yet, under upstream's index."""
         part = item.add(leaf)
-        if leaf.array is not None:
-            item.bind_part(leaf.array, index, part)
-            part.found = item.found.pop(leaf.array.key, "")
+        item.bind_part(leaf.array, index, part)
+        part.found = item.found.pop(leaf.array.key if leaf.array else "", "")
         return part
 
     def is_repeat(self, part: Part, text: str, event: Event) -> bool:
@@ -175,6 +174,6 @@ def known_part(item: Item, leaf: Leaf, array: Array | None, index: int | None) -
         newest = next((other for other in reversed(item.parts(array)) if other.leaf.name == leaf.name), None)
         is_meant = newest is not None and (index is None or not (newest.is_valued or newest.was_indexed))
         part = newest if is_meant else None
-    if part is not None and array is not None:
+    if part is not None:
         item.bind_part(array, index, part)
     return part

@@ -155,8 +155,7 @@ class Repair(Owners):
             part.was_announced_by_upstream = True
             self.drop(event, "repeated-part-added")
             return
-        if leaf.array:
-            self.settle_elders(item, leaf.array)
+        self.settle_elders(item, leaf)
         part = self.begin_part(item, leaf, index)
         part.is_announced = part.was_announced_by_upstream = True
         part.body = body
@@ -188,10 +187,9 @@ class Repair(Owners):
         """Give what an event on a part is about: the item, the part's row, the part if it is known, index and body."""
         array, came = place.array, event.body.get("part")
         body: Body = came if isinstance(came, dict) else {}
-        if array and array.is_bare:
+        assert array is not None  # noqa: S101 (every part stands in an array; the table says so)
+        if array.is_bare:
             body = event.body  # the event is the part
-        if array is None:
-            return None
         place = replace(place, owners=owners_of_part(array, body.get("type")) or place.owners)
         usual = "message" if "message" in place.owners else next(iter(place.owners))
         item = self.owner(event, place, kind_of(usual), opens=True)
@@ -247,7 +245,7 @@ class Repair(Owners):
         self.open_part(item, part)
         annotation, came = event.body.get("annotation"), event.body.get("annotation_index")
         slot, due = whole_number(came), len(part.annotations)
-        if slot is not None and slot < due and same(part.annotations[slot], annotation):
+        if slot is not None and 0 <= slot < due and same(part.annotations[slot], annotation):
             self.drop(event, "repeated-delta")
             return
         is_right = came is None or (type(came) is int and came == due)
