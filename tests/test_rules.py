@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import reader
+from corpus import mend
 from test_mender import (
     HEAD,
     HELLO,
@@ -32,7 +33,7 @@ from test_mender import (
     text_done,
 )
 
-from respfix.stream import Ending
+from respfix.stream import Ending, Options
 from respfix.stream.values import whole_number
 
 WHOLE = [*created(), *said("Hello"), completed(message(text="Hello"))]
@@ -532,3 +533,39 @@ def test_a_cut_in_the_middle_of_an_item_is_a_failure() -> None:
     events = [*created(), *called("{}"), *said("Hello", index=1)[:3]]
 
     assert ["fc"] == [item["id"] for item in ended(*events, ending=Ending.CUT)["output"]]
+
+
+def test_one_text_for_two_parts_is_told_as_two() -> None:
+    """What left as two parts stands as two parts in the item and in the output, not as one and a half."""
+    second = text("lo") | {"content_index": 1}
+    events = [*created(), added(message()), part("added"), text("Hel"), second, done(message(text="Hello"))]
+    response_left = ended(*events, completed(message(text="Hello")))
+
+    assert ["Hel", "lo"] == [each["text"] for each in response_left["output"][0]["content"]]
+
+
+def test_a_name_that_is_no_text_gives_way_to_one_that_is() -> None:
+    """The announcement leaves with the name that the deltas know."""
+    named = args("{}") | {"name": "run", "call_id": "call_fc"}
+    events = [*created(), added(call() | {"name": True}), named, completed(call(arguments="{}"))]
+    (announced,) = (body["item"] for body in left(*events) if body["type"] == "response.output_item.added")
+
+    assert "run" == announced["name"]
+
+
+def test_an_item_that_was_announced_with_an_empty_part_and_said_nothing_is_closed_empty() -> None:
+    """A part that never opened is not closed either, and repairing again changes nothing."""
+    snapshot = message() | {"content": [{"type": "output_text", "text": "", "annotations": []}]}
+    once = run(*created(), added(snapshot), "data: [DONE]\n\n")
+
+    assert [] == reader.terminal(reader.events(once.body))["response"]["output"][0]["content"]
+    assert once.body == mend(once.body, Options(seed="1")).body
+
+
+def test_a_text_does_not_go_into_a_part_of_an_unknown_type() -> None:
+    """It gets a part of its own, and no event without a type is ever made."""
+    vendor = part("added") | {"part": {"type": "vendor"}}
+    events = left(*created(), added(message()), vendor, text_done("Hello"), completed(message(text="Hello")))
+
+    assert all(body["type"] for body in events)
+    assert "Hello" in {body.get("delta") for body in events}

@@ -107,6 +107,14 @@ class Bodies:
                 found.append((self.leaf(kind, array, entry), entry))
         return found
 
+    def share(self, item: Item, array: Array, value: object) -> list[tuple[Leaf, Body]]:
+        """Read an array of parts of an item, unless it holds one text for what left as several."""
+        entries = self.parts(item.kind, array, value)
+        texts = (text_of(entry.get(leaf.value)) or "" for leaf, entry in entries)
+        if 0 < len(entries) < len(item.parts(array)) and "".join(texts) == item.said(array):
+            return []
+        return entries
+
     @staticmethod
     def leaf(kind: Kind, array: Array, part: Body) -> Leaf:
         """Give a part's row; a part of a type without a row is bracketed and otherwise passes."""
@@ -142,7 +150,7 @@ class Bodies:
 
     def _spoken(self, item: Item, array: Array, came: object) -> object:
         """Give an array of parts, filled from what was said where it is empty."""
-        entries = self.parts(item.kind, array, came)
+        entries = self.share(item, array, came)
         match = paired(item.parts(array), entries)
         by_part = {id(part): body for part, (_, body) in zip(match, entries, strict=True) if part is not None}
         whole: list[Any] = [self.spoken_part(item, part, by_part.get(id(part))) for part in item.parts(array)]
@@ -199,7 +207,8 @@ class Bodies:
                 # A ciphertext is bound to the id it came with: the pair is refused with 400 otherwise (GitHub Copilot).
                 changes["encrypted_content"] = item.final.get("encrypted_content") if item.final else None
         for key in item.kind.needs:
-            if key in item.given and not body.get(key) and self.triage.mend("call-without-name"):
+            is_named = isinstance(body.get(key), str) and body[key]
+            if key in item.given and not is_named and self.triage.mend("call-without-name"):
                 changes[key] = item.given[key]
         return altered(body, changes)
 

@@ -85,28 +85,21 @@ class Brackets:
     def close_item(self, item: Item, body: Body, event: Event | None, status: str) -> None:
         """Close everything in an item, then the item: with upstream's done event, or with one of our own."""
         for array in item.kind.arrays:
-            self._close_array(item, array, self._own_share(item, array, body))
+            self._close_array(item, array, self.bodies.share(item, array, at(body, array.path)))
         if item.own and not item.own.is_done:
             self.settle(item, item.own, at(body, item.own.leaf.path))
         if event is not None:
             whole = self.bodies.done(item, body, status)
         else:
             has_status = item.kind.has_status or "status" in item.body
-            whole = self.makes.done(item, {**item.body, **body, **({"status": status} if has_status else {})}, status)
+            stated = {"status": status} if has_status else {}
+            whole = self.makes.done(item, {**_without_parts(item), **body, **stated}, status)
         self._say_late_tails(item, whole)
         item.is_done, item.final = True, whole
         if event is not None:
             self.send(event, {} if whole is body else {"item": whole}, item)
         elif self.triage.mend("missing-output-item-done"):
             self.send(Event.made(ITEM_DONE, item=whole), {}, item)
-
-    def _own_share(self, item: Item, array: Array, body: Body) -> list[tuple[Leaf, Body]]:
-        """Give upstream's parts of an array, unless they are one text for what left as several."""
-        entries = self.bodies.parts(item.kind, array, at(body, array.path))
-        texts = (text_of(entry.get(leaf.value)) or "" for leaf, entry in entries)
-        if 0 < len(entries) < len(item.parts(array)) and "".join(texts) == item.said(array):
-            return []
-        return entries
 
     def _close_array(self, item: Item, array: Array, entries: list[tuple[Leaf, Body]]) -> None:
         parts = item.parts(array)
@@ -245,11 +238,17 @@ def _names_of(item: Item, part: Part) -> dict[str, Any]:
 
 def _silent(item: Item) -> Body:
     """An item that respfix announces has said nothing yet, whatever its done event says already."""
-    body = {key: value for key, value in item.body.items() if key != "encrypted_content"}
-    for array in item.kind.arrays:
-        body = put(body, array.path, []) if at(body, array.path) else body
+    body = {key: value for key, value in _without_parts(item).items() if key != "encrypted_content"}
     if item.own:
         body = put(body, item.own.leaf.path, "")
     if item.kind.has_status:
         body["status"] = "in_progress"
     return {"id": item.id, "type": item.kind.type} | body | {"id": item.id}
+
+
+def _without_parts(item: Item) -> Body:
+    """An item as upstream announced it, but for the parts that stood there: they are said in their own events."""
+    body = item.body
+    for array in item.kind.arrays:
+        body = put(body, array.path, []) if at(body, array.path) else body
+    return body

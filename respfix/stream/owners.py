@@ -170,7 +170,7 @@ def names_in(event: Event, body: Body) -> Names:
 def known_part(item: Item, leaf: Leaf, array: Array | None, index: int | None) -> Part | None:
     """Give the part an event is for; without an index, or where another type has it, the newest that fits."""
     part = item.part_at(array, index)
-    if part is None or (part.leaf.name != leaf.name and part.leaf.value):
+    if part is None or part.leaf.name != leaf.name:
         newest = next((other for other in reversed(item.parts(array)) if other.leaf.name == leaf.name), None)
         is_meant = newest is not None and (index is None or not (newest.is_valued or newest.was_indexed))
         part = newest if is_meant else None
