@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer and nothing else; everything is installed into .venv. `make test PYTHON=python3.13` chooses one.
 PYTHON ?= python3
 BIN = .venv/bin
-ENGINE = corpus frames hostile_bytes mender properties splice stencil
+ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
 
 .PHONY: check coverage test test-clients test-codex
 

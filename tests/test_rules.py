@@ -36,6 +36,7 @@ from test_mender import (
 from respfix.stream import Ending, Options
 from respfix.stream.values import whole_number
 
+NAMES = {"item_id": "msg", "output_index": 0, "content_index": 0}
 WHOLE = [*created(), *said("Hello"), completed(message(text="Hello"))]
 
 
@@ -569,3 +570,15 @@ def test_a_text_does_not_go_into_a_part_of_an_unknown_type() -> None:
 
     assert all(body["type"] for body in events)
     assert "Hello" in {body.get("delta") for body in events}
+
+
+def test_an_annotation_is_said_once_and_under_its_place() -> None:
+    """The same one twice is one; one whose elder was lost takes the elder's place (openai-node refuses a gap)."""
+    first, later = (
+        event("response.output_text.annotation.added", annotation={"type": kind}, annotation_index=index, **NAMES)
+        for kind, index in (("x", 1), ("y", 2))
+    )
+    events = [*created(), *said("Hello")[:3], first, {**first, "annotation_index": 0}, later, completed()]
+    placed = [body["annotation_index"] for body in left(*events) if "annotation" in body]
+
+    assert [0, 1] == placed
