@@ -122,6 +122,7 @@ class Mender:
     def _mended(self, frame: Frame) -> bytes:
         """Read one frame and give what leaves for it."""
         self._offset, self._stencil = frame.offset, None
+        self._triage.recent.clear()
         event = read(frame.data, frame) if frame.data is not None else None
         self.report.events_in += event is not None and event.type != DONE
         for fault in frame.faults:
@@ -136,10 +137,9 @@ class Mender:
         if mended is None:
             return b""
         was_dirty = self._triage.is_dirty
-        self._triage.recent.clear()
         left = self._repair.take(mended)
         written = self._write(left)
-        is_alone = mended is event and len(left) == 1 and was_dirty is self._triage.is_dirty
+        is_alone = mended is event and not frame.faults and len(left) == 1 and was_dirty is self._triage.is_dirty
         if is_alone and self._repair.spoke is not None and self._triage.witness is None:
             self._stencil = cut(frame, event, left[0], written, tuple(self._triage.recent))
         return written

@@ -36,12 +36,9 @@ class Output(Repair):
         if isinstance(came, list) and len(came) == len(output):
             if all(map(same, came, output)):
                 return body
-            if [id(match[place]) for place in range(len(entries))] == [
-                id(item) for item in items if id(item) in by_item
-            ]:
-                return altered(
-                    body, {"output": output}
-                )  # same items, same order; what they lacked is counted with them
+            as_listed = [id(match[place]) for place in range(len(entries))]
+            if as_listed == [id(item) for item in items if id(item) in by_item]:
+                return altered(body, {"output": output})  # what its items lacked is counted with them
         slug = "wrong-output" if entries else "empty-output"
         return altered(body, {"output": output}) if (output or came is None) and self.triage.mend(slug) else body
 
@@ -53,10 +50,12 @@ class Output(Repair):
     def _align(self, entries: list[Body]) -> dict[int, Item]:
         """Which entry is which item: by id, by call id, then by type and order."""
         match: dict[int, Item] = {}
+        taken: set[int] = set()
 
         def take(place: int, item: Item | None) -> None:
-            if item is not None and place not in match and not any(item is other for other in match.values()):
+            if item is not None and place not in match and id(item) not in taken:
                 match[place] = item
+                taken.add(id(item))
 
         left = {item.id: item for item in self.ledger.items}
         for place, entry in enumerate(entries):
@@ -68,7 +67,6 @@ class Output(Repair):
         for place, entry in enumerate(entries):
             if place not in match:
                 kind = type_of_item(entry)
-                taken = {id(item) for item in match.values()}
                 free = (item for item in self.ledger.items if item.kind.type == kind and id(item) not in taken)
                 take(place, next(free, None))
         return match
