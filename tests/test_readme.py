@@ -278,8 +278,8 @@ def test_the_python_example_streams_the_answer(desk: Desk) -> None:
 def test_the_node_example_streams_the_answer(desk: Desk) -> None:
     """And has it whole at the end."""
     try:
-        folder = installed("openai_node")
-        program = node(folder)
+        folder = installed("openai-node-7")
+        program = node()
     except UnavailableError as reason:
         pytest.skip(str(reason))
     (desk.folder / "node_modules").symlink_to(folder / "node_modules")

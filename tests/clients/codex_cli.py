@@ -7,20 +7,15 @@ is brought up here. Standard input is a `Job`, standard output a JSON list of wh
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import shutil
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -30,13 +25,13 @@ if __name__ == "__main__":  # as a script, this folder's parent is not on the pa
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clients.replay import Upstream, prompt, serving
+from clients.surroundings import loopback_up, relaying
 
 Json = dict[str, Any]
 HOME = Path(__file__).with_name("codex") / "config.toml"
 INACTIVE = "without active item"
 PATIENCE = 30.0  # seconds; a run takes half a second, one that retries two
 AT_ONCE = 4
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
 
 
 @dataclass(slots=True)
@@ -76,39 +71,6 @@ class Seen:
     posts: int = 0
     history: list[str] = field(default_factory=list)  # what the last request said that the assistant had said
     log: str = ""
-
-
-def loopback_up() -> None:
-    """Bring up `lo`, as `ip link set lo up` would."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sH14x", b"lo", 0)
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(control, SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
-
-
-@contextmanager
-def relaying(command: list[str], upstream: str) -> Iterator[str]:
-    """Run a relay in front of an upstream for as long as the block lasts; gives its origin."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with subprocess.Popen(
-        [*command, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"], stdout=sys.stderr
-    ) as run:
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    if run.poll() is not None or time.monotonic() > deadline:
-                        raise RuntimeError(f"the relay did not start: {command}") from None
-                    time.sleep(0.02)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            run.terminate()
-            run.wait(PATIENCE)
 
 
 @dataclass(slots=True)

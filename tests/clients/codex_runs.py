@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,10 +13,10 @@ from typing import NamedTuple
 
 from clients.codex_cli import Job, Run, Seen
 from clients.install import HERE, UnavailableError, codex
+from clients.surroundings import RELAY, separated
 
 VERSIONS = ("0.135.0", "0.169.0")
 EXEC, APP_SERVER = FRONTS = ("exec", "app-server")
-RELAY = [sys.executable, "-m", "respfix", "serve"]
 TOOL, COMMAND = "exec_command", "echo ran >> ran"  # Codex's own shell tool; a line is left each time it runs
 ARGUMENTS = {"cmd": COMMAND}
 
@@ -30,17 +29,6 @@ class Key(NamedTuple):
     name: str
     turns: int = 1
     relayed: bool = True
-
-
-def separated() -> list[str]:
-    """Give the command that starts a process in a network namespace of its own."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        raise UnavailableError("unshare is not on the PATH: install util-linux to keep Codex off the network")
-    for flags in ("-n", "-rn"):
-        if subprocess.run([unshare, flags, "true"], capture_output=True, check=False).returncode == 0:
-            return [unshare, flags]
-    raise UnavailableError("network namespaces are not allowed here: run as root, or allow user namespaces")
 
 
 @cache
@@ -60,7 +48,7 @@ def perform(bodies: Mapping[str, bytes], keys: Iterable[Key], cut: Iterable[str]
     wanted = list(keys)
     job = Job(
         {name: base64.b64encode(body).decode() for name, body in bodies.items()},
-        RELAY,
+        list(RELAY),
         [Run(str(codex(key.version)), key.front, key.name, key.turns, key.relayed) for key in wanted],
         list(cut),
     )

@@ -1,4 +1,8 @@
-"""Clients from npm, put into a folder of the checkout that git ignores, once."""
+"""Clients from PyPI and npm, each in an environment of its own: a folder of the checkout that git ignores, made once.
+
+What an environment holds is pinned under `pins/NAME`, by a `requirements.txt` or a `package.json` with its lockfile.
+A hash of these files is part of the folder's name, so that a changed pin installs anew.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,18 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PINS = HERE / "pins"
 CACHE = HERE.parents[1] / ".cache" / "clients"
-NODE = 22  # openai-node 7 asks for it
+REQUIREMENTS = "requirements.txt"
+MANIFESTS = (REQUIREMENTS, "package.json", "package-lock.json", ".npmrc")
+NODE = 22  # openai-node 7 and the AI SDK 7 ask for it
 MACHINE = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())  # as npm spells it
+PATIENCE = 600.0  # seconds for one installation
 
 
 class UnavailableError(Exception):
@@ -20,43 +30,39 @@ class UnavailableError(Exception):
 
 
 def installed(name: str) -> Path:
-    """Give the folder that holds node_modules as `tests/clients/NAME/package.json` asks for, installed if need be."""
-    source = HERE / name
-    manifests = [source / file for file in ("package.json", "package-lock.json", ".npmrc") if (source / file).exists()]
+    """Give the folder of an environment, installed if need be."""
+    source = PINS / name
+    manifests = [source / file for file in MANIFESTS if (source / file).exists()]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in manifests)).hexdigest()[:12]
     target = CACHE / f"{name}-{digest}"
     if target.exists():
         return target
-    npm = shutil.which("npm")
-    if npm is None:
-        raise UnavailableError("npm is not on the PATH: install Node.js with npm to run this client")
     growing = CACHE / f"{name}-{digest}.{os.getpid()}"
     growing.mkdir(parents=True)
     try:
         for file in manifests:
             shutil.copy(file, growing)
-        verb = "ci" if (source / "package-lock.json").exists() else "install"
-        run = subprocess.run([npm, verb], cwd=growing, capture_output=True, text=True, check=False, timeout=600)
-        if run.returncode:
-            words = " ".join(line for line in run.stderr.splitlines() if line.startswith("npm error"))[:300]
-            raise UnavailableError(f"`npm {verb}` in tests/clients/{name} failed; can it reach a registry? {words}")
+        (_from_pypi if (source / REQUIREMENTS).exists() else _from_npm)(name, growing)
         try:
             growing.rename(target)
         except OSError:  # another run was quicker; its folder is as good
             if not target.exists():
                 raise
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"`npm {verb}` in tests/clients/{name} took more than ten minutes") from None
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     return target
 
 
-def node(folder: Path) -> str:
-    """Give a Node.js that is new enough: the one that was installed along, or the machine's own."""
-    along = folder / "node_modules" / f"node-linux-{MACHINE}" / "bin" / "node"
-    if along.exists():
-        return str(along)
+def python(folder: Path) -> str:
+    """Give the interpreter of an environment from PyPI."""
+    return str(folder / "bin" / "python")
+
+
+def node() -> str:
+    """Give a Node.js that is new enough: the pinned one, or where npm has none for this machine, the machine's own."""
+    pinned = installed("node") / "node_modules" / f"node-linux-{MACHINE}" / "bin" / "node"
+    if pinned.exists():
+        return str(pinned)
     own = shutil.which("node")
     if own is None:
         raise UnavailableError(f"node is not on the PATH: install Node.js {NODE} or newer to run this client")
@@ -73,3 +79,30 @@ def codex(version: str) -> Path:
     if not found:
         raise UnavailableError(f"@openai/codex {version} has no binary for {platform.system()} on {platform.machine()}")
     return found[0]
+
+
+def _from_pypi(name: str, folder: Path) -> None:
+    # The scripts in its bin name a folder that is renamed in a moment; runners are started by the interpreter.
+    own = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+    _run(own, name, folder)
+    pip = [sys.executable, "-m", "pip", "--python", python(folder), "install", "--quiet", "--requirement"]
+    _run([*pip, REQUIREMENTS], name, folder, lambda line: line.startswith("ERROR"))
+
+
+def _from_npm(name: str, folder: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UnavailableError("npm is not on the PATH: install Node.js with npm to run this client")
+    verb = "ci" if (folder / "package-lock.json").exists() else "install"
+    _run([npm, verb], name, folder, lambda line: line.startswith("npm error"))
+
+
+def _run(command: list[str], name: str, folder: Path, telling: Callable[[str], bool] = bool) -> None:
+    shown = f"installing tests/clients/pins/{name}"
+    try:
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"{shown} took more than ten minutes") from None
+    if run.returncode:
+        words = " ".join(filter(telling, run.stderr.splitlines()))[:300]
+        raise UnavailableError(f"{shown} failed; can it reach a registry? {words}")

@@ -20,6 +20,7 @@ from pathlib import Path
 AFTER_TOOL = ".after-tool"  # no recording is named like this
 NAME = re.compile(r"recording=([\w.+@-]+)")
 TOOL_ANSWERS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+STORM = 20  # requests for one recording that are answered; no client needs more than ten, its turns
 CHUNK = 64 * 1024  # bytes in one HTTP chunk; an event is far smaller, so events share chunks as they do in the wild
 
 
@@ -58,13 +59,16 @@ class Upstream:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def recording(self, body: bytes) -> str | None:
-        """Find the recording that answers a request, and remember the request."""
+        """Find the recording that answers a request, if any does, and remember the request."""
         wanted = asked(body)
         name = wanted.partition("@")[0]
         if name not in self.bodies:
             return None
         with self.lock:
-            self.received.setdefault(wanted, []).append(body)
+            received = self.received.setdefault(wanted, [])
+            received.append(body)
+            if len(received) > STORM:
+                return None
         after = name + AFTER_TOOL
         return after if after in self.bodies and brings_answer(body) else name
 
@@ -77,7 +81,7 @@ class Answer(BaseHTTPRequestHandler):
     upstream: Upstream  # set on the subclass that `serving` makes
 
     def do_POST(self) -> None:
-        """Answer with the recording, or with 404 where the request names none."""
+        """Answer with the recording, or with 404 where the request names none or is one of a storm."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         name = self.upstream.recording(body)
         if name is None:
@@ -104,7 +108,7 @@ class Answer(BaseHTTPRequestHandler):
         """Say 404 in OpenAI's error shape, and remember what was asked."""
         with self.upstream.lock:
             self.upstream.others.append(f"{self.command} {self.path}")
-        body = b'{"error":{"message":"no recording named","type":"invalid_request_error","code":null,"param":null}}'
+        body = b'{"error":{"message":"no such recording","type":"invalid_request_error","code":null,"param":null}}'
         self.send_response(404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

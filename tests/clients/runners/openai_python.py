@@ -1,11 +1,7 @@
-"""openai-python's `responses.stream()` on many recordings: ``python openai_python.py URL < names.json``.
-
-Standard input is a JSON list of recordings, standard output a JSON object of readings (`reading.py`) by name.
-"""
+"""openai-python's `responses.stream()`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +9,11 @@ from typing import Any
 
 import openai
 
-if __name__ == "__main__":  # as a script, this folder's parent is not on the path
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from clients.reading import Reading
 from clients.replay import prompt
+from clients.serve import serve, told
 
 STREAMED = {
     "response.output_text.delta": "streamed_text",
@@ -68,16 +64,11 @@ def read(client: openai.OpenAI, name: str) -> Reading:
             ended = ended or stream.get_final_response()
         take(reading, ended)
     except Exception as error:  # noqa: BLE001 (whatever the SDK raises is what the program gets)
-        reading.error = f"{type(error).__name__}: {error}"
+        reading.error = told(error)
     return reading
 
 
-def main() -> None:
-    """Read the streams named on standard input from the server named on the command line."""
-    client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0, timeout=30)
-    readings = {name: read(client, name).as_json() for name in json.load(sys.stdin)}
-    json.dump({"version": openai.__version__, "readings": readings}, sys.stdout)
-
-
 if __name__ == "__main__":
-    main()
+    _, _, url, _ = sys.argv
+    client = openai.OpenAI(base_url=url, api_key="none", timeout=30)
+    serve(openai.__version__, lambda name: read(client, name))

@@ -1,0 +1,45 @@
+"""Every client that is measured: which package, which of its interfaces, where it is pinned, and who runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clients.variants import BASES
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One interface of one release of a client."""
+
+    name: str  # the row's name: "openai-python-stream"
+    title: str  # as people know it: "openai-python, `responses.stream()`"
+    environment: str  # a folder of `pins/`
+    runner: str  # a file of `runners/`
+    interface: str = ""  # handed to the runner; what it may be is the runner's own affair
+    bases: tuple[str, ...] = tuple(BASES)  # the conformant streams whose variants it reads; fewer where runs are slow
+    at_once: int = 1  # how many processes share the work; more where most of a run is waiting
+    patience: float = 30.0  # seconds for one reading, after which the process is killed and the reading is a hang
+    daily: bool = False  # whether the continuous check measures it anew
+
+
+ROWS = (
+    # OpenAI's own libraries
+    Client(
+        "openai-python-stream",
+        "openai-python 3, `responses.stream()`",
+        "openai-python-3",
+        "openai_python.py",
+        "stream",
+        daily=True,
+    ),
+    Client(
+        "openai-node-7-stream",
+        "openai-node 7, `responses.stream()`",
+        "openai-node-7",
+        "openai_node.mjs",
+        "stream",
+        daily=True,
+    ),
+)
+
+CLIENTS = {row.name: row for row in ROWS}
