@@ -165,7 +165,7 @@ def test_an_empty_body_is_a_stream_that_breaks_off() -> None:
 
 def test_a_stream_that_cannot_be_judged_to_its_end_is_not_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bound, or a fault of the repair, is told as such."""
-    monkeypatch.setattr("respfix.stream.Terminal.take", None)
+    monkeypatch.setattr("respfix.stream.engine.Terminal.take", None)
     judgement = judge(HEALTHY)
 
     assert (judgement.stopped, judgement.is_clean) == ("internal-fault", False)

@@ -42,8 +42,9 @@ EDGES = {
     "stream.output stream.splice",
     "stream.quirks": "stream.dialects stream.event stream.grammar",
     "stream.stencil": "stream.event stream.frames stream.splice",
-    "stream": "stream.contract stream.defects stream.event stream.framer stream.frames stream.grammar stream.quirks "
-    "stream.stencil stream.terminal",
+    "stream.engine": "stream.contract stream.defects stream.event stream.grammar stream.quirks stream.terminal",
+    "stream": "stream.contract stream.defects stream.engine stream.event stream.framer stream.frames stream.quirks "
+    "stream.stencil",
     # what can be told
     "respfix": "",
     "config": "stream stream.defects",

@@ -1,11 +1,11 @@
 """Bytes in, bytes out: the journey of a chunk.
 
-    bytes -> frames -> events -> quirks -> repair -> door -> frames -> bytes
+    bytes -> frames -> events -> engine (quirks -> repair -> door) -> frames -> bytes
 
-`framer` cuts, `event` reads, `quirks` sets misnamed and foreign events right, `repair` and `terminal` open and close
-what upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves. This file is the whole
-interface of the package; the shell needs nothing else. It is pure: no clock, no randomness, no I/O, so the same bytes
-give the same bytes, whatever reads they come in.
+`framer` cuts and `event` reads. Of the `engine`, `quirks` sets misnamed and foreign events right, `repair` and
+`terminal` open and close what upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves.
+This file is the whole interface of the package; the shell needs nothing else. It is pure: no clock, no randomness, no
+I/O, so the same bytes give the same bytes, whatever reads they come in.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from respfix.stream.contract import Ending, Limits, Options, Report, Sighting
-from respfix.stream.defects import BoundExceededError, Triage
+from respfix.stream.defects import BoundExceededError
+from respfix.stream.engine import Engine
 from respfix.stream.event import COMMENT, DONE, Event, read
 from respfix.stream.framer import Framer, FrameTooLargeError
 from respfix.stream.frames import Frame, Style
-from respfix.stream.grammar import KEEPALIVE
-from respfix.stream.quirks import QUIRKS, looks_right
+from respfix.stream.quirks import looks_right
 from respfix.stream.stencil import Stencil, cut
-from respfix.stream.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,20 +33,19 @@ class Mender:
     def __init__(self, options: Options | None = None, witness: Callable[[Sighting], None] | None = None) -> None:
         """Be told how to mend; `witness` is told of every defect where it is seen, in the order of the stream."""
         self.options = options or Options()
-        self.report = Report()
-        self._triage = Triage(self.options, self.report)
+        self._engine = Engine(self.options)
+        self._triage, self._repair, self.report = self._engine.triage, self._engine.repair, self._engine.report
         self._offset = 0  # of the frame that is being mended
         if witness is not None:
             self._triage.witness = lambda slug: witness(Sighting(slug, self.report.events_in, self._offset))
         self._framer = Framer(self.options.limits.frame_bytes, self.options.off)
-        self._repair = Terminal(self.options, self._triage)
         self._style: Style | None = None
         self._stencil: Stencil | None = None
 
     @property
     def is_over(self) -> bool:
         """A terminal or an error has been seen: the body should end within the grace time."""
-        return self.report.stopped is None and (self._repair.ended is not None or self._repair.error is not None)
+        return self._engine.is_over
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they came; give back the bytes that should have come (perhaps none)."""
@@ -69,16 +67,15 @@ class Mender:
             return rest + cut
         if cut and ending is Ending.COMPLETE:
             ending = Ending.CLOSED  # who stops in the middle of an event has not finished, whatever the framing says
-        owed = self._write(self._repair.close(ending, seconds))
+        owed = self._write(self._engine.close(ending, seconds))
         if owed and cut and self._triage.mend("cut-frame"):
             cut = b""  # half an event is no event, says the specification, and what is owed must not be glued to it
         return rest + cut + owed
 
     def keepalive(self) -> bytes:
         """Give bytes that show the client a living stream; none in the middle of a frame, or after the end."""
-        if not self._framer.is_between_frames or self.report.stopped is not None or self._repair.ended is not None:
-            return b""
-        return self._written(self._repair.keepalive())
+        sign = self._engine.keepalive() if self._framer.is_between_frames else None
+        return b"" if sign is None else self._written(sign)
 
     def _mend(self, frames: list[Frame]) -> bytes:
         """Mend whole frames; whatever goes wrong in here, no byte is lost and the stream goes on."""
@@ -133,28 +130,13 @@ class Mender:
         if event is None:
             return frame.raw
         self._style = self._style or Style.of(frame)
-        mended = event if looks_right(event) else self._without_quirks(event)
-        if mended is None:
-            return b""
         was_dirty = self._triage.is_dirty
-        left = self._repair.take(mended)
+        left = self._engine.take(event)
         written = self._write(left)
-        is_alone = mended is event and not frame.faults and len(left) == 1 and was_dirty is self._triage.is_dirty
+        is_alone = looks_right(event) and not frame.faults and len(left) == 1 and was_dirty is self._triage.is_dirty
         if is_alone and self._repair.spoke is not None and self._triage.witness is None:
             self._stencil = cut(frame, event, left[0], written, tuple(self._triage.recent))
         return written
-
-    def _without_quirks(self, event: Event) -> Event | None:
-        """Give the event that was meant."""
-        meant: Event | None = event
-        for quirk in QUIRKS:
-            if meant is not None and quirk.sees(meant, self._repair.dialect) and self._triage.mend(quirk.slug):
-                meant = quirk.remedy(meant)
-                if meant is None or meant.type == COMMENT:
-                    self._repair.door.reorders()
-                    self.report.dropped += 1
-                    return None if meant is None else self._repair.keepalive()
-        return meant
 
     def _write(self, events: list[Event]) -> bytes:
         return b"".join(map(self._written, events))
@@ -164,7 +146,6 @@ class Mender:
         style = self._style or Style()
         if event.type == COMMENT:
             return style.comment(event.text)
-        self.report.events_out += event.type not in (DONE, KEEPALIVE)
         if event.frame is None:
             return style.frame(event.type, event.data())
         if event.is_as_it_came:
@@ -173,8 +154,7 @@ class Mender:
 
     def _stop(self, why: str) -> bytes:
         """Repair no more: let go what was held, and be a pipe from here on. The first reason counts."""
-        self.report.stopped = self.report.stopped or why
-        return self._write(self._repair.let_go())
+        return self._write(self._engine.stop(why))
 
 
 class Observer(Mender):

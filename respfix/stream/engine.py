@@ -1,0 +1,68 @@
+"""Events in, events out: the repair of one response, whatever its events travel in.
+
+An event that does not look like one of the protocol's is set right by `quirks` or taken out; the rest goes through
+`terminal`, which opens, closes and numbers. What the events stand in (SSE frames, WebSocket messages) is read before
+and written after, by the `Mender` and by `messages`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from respfix.stream.contract import Ending, Options, Report
+from respfix.stream.defects import Triage
+from respfix.stream.event import COMMENT, DONE
+from respfix.stream.grammar import KEEPALIVE
+from respfix.stream.quirks import QUIRKS, looks_right
+from respfix.stream.terminal import Terminal
+
+if TYPE_CHECKING:
+    from respfix.stream.event import Event
+
+
+class Engine:
+    """One response, mended while it flows; what it raises is a bound exceeded, or a fault of its own."""
+
+    def __init__(self, options: Options) -> None:
+        self.report = Report()
+        self.triage = Triage(options, self.report)
+        self.repair = Terminal(options, self.triage)
+
+    @property
+    def is_over(self) -> bool:
+        """A terminal or an error has been seen: nothing of the response should follow."""
+        return self.report.stopped is None and (self.repair.ended is not None or self.repair.error is not None)
+
+    def take(self, event: Event) -> list[Event]:
+        """Take an event as it came; give those that leave for it."""
+        return self._counted(self.repair.take(event) if looks_right(event) else self._take_odd(event))
+
+    def close(self, ending: Ending, seconds: float) -> list[Event]:
+        """No more events will come: give what is still owed."""
+        return self._counted(self.repair.close(ending, seconds))
+
+    def keepalive(self) -> Event | None:
+        """Give what shows the client a living stream; nothing after its end."""
+        is_alive = self.report.stopped is None and self.repair.ended is None
+        return self.repair.keepalive() if is_alive else None
+
+    def stop(self, why: str) -> list[Event]:
+        """Repair no more: let go what was held. The first reason counts."""
+        self.report.stopped = self.report.stopped or why
+        return self._counted(self.repair.let_go())
+
+    def _take_odd(self, event: Event) -> list[Event]:
+        """Take the event that was meant, if one was."""
+        for quirk in QUIRKS:
+            if quirk.sees(event, self.repair.dialect) and self.triage.mend(quirk.slug):
+                meant = quirk.remedy(event)
+                if meant is None or meant.type == COMMENT:
+                    self.repair.door.reorders()
+                    self.report.dropped += 1
+                    return [] if meant is None else [self.repair.keepalive()]
+                event = meant
+        return self.repair.take(event)
+
+    def _counted(self, left: list[Event]) -> list[Event]:
+        self.report.events_out += sum(event.type not in (COMMENT, DONE, KEEPALIVE) for event in left)
+        return left
