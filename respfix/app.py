@@ -21,7 +21,7 @@ from aiohttp.http import RawRequestMessage
 
 from respfix import __version__
 from respfix.config import Address, Config
-from respfix.journal import hush_foreign_loggers, log, place
+from respfix.journal import Journal, hush_foreign_loggers, log, place
 from respfix.relay import Relay, refuse
 from respfix.relay.refusal import Refusal
 from respfix.relay.upstream import Upstream
@@ -138,7 +138,8 @@ class Service:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._session = session_for(config)
-        self._relay = Relay(config, self._session)
+        self.journal = Journal()
+        self._relay = Relay(config, self._session, self.journal)
         self._server = server_for(config, self._relay)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=config.timeouts.grace)
         self._probe: asyncio.Task[None] | None = None

@@ -145,11 +145,13 @@ async def test_a_request_is_logged_as_one_line(caplog: pytest.LogCaptureFixture)
 
     (mended, piped) = (record.getMessage() for record in caplog.records if record.getMessage()[:4] in {"POST", "GET "})
     assert mended.startswith("POST /v1/responses 200 0.")
-    assert "dialect=codex events=1/" in mended
+    assert "dialect=codex " in mended
+    assert " events=1/" in mended
     assert "terminal=response.failed" in mended
+    assert f"upstream={upstream.url} " in mended
     assert mended.endswith("ended by upstream")
     assert piped.startswith("GET /v1/mod%65ls 200 0.")
-    assert piped.endswith(f"s {len(EVENT)}B ended by upstream")
+    assert piped.endswith(f"s {len(EVENT)}B upstream={upstream.url} ended by upstream")
     assert "sk-secret" not in caplog.text
 
 

@@ -50,7 +50,10 @@ EDGES = {
     "config": "stream stream.defects",
     "sources": "config",
     # the relay, and what starts it
-    "journal": "stream",
+    "journal.entry": "stream",
+    "journal.lines": "journal.entry",
+    "journal.tally": "journal.entry",
+    "journal": "journal.entry journal.lines journal.tally",
     "relay.codings": "",
     "relay.guard": "",
     "relay.headers": "",

@@ -391,7 +391,7 @@ async def test_a_client_that_leaves_after_the_terminal_event_is_a_success(caplog
 
     (record,) = (record for record in caplog.records if "POST" in record.getMessage())
     assert record.levelname == "INFO"
-    assert record.getMessage().endswith("terminal=completed defects=- ended by client")
+    assert record.getMessage().endswith("terminal=completed repairs=- ended by client")
 
 
 @pytest.mark.usefixtures("fake")

@@ -13,7 +13,8 @@ from downstream import Client, config_for, connected, through
 from upstream import Exchange, serving
 
 from respfix.app import Connection, running
-from respfix.journal import Discreet, place
+from respfix.journal import place
+from respfix.journal.lines import Discreet
 
 CANARY = "sk-canary-5f1c"
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"

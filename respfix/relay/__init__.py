@@ -18,22 +18,23 @@ import asyncio
 from aiohttp import ClientSession, web
 
 from respfix.config import Config
-from respfix.journal import Entry
+from respfix.journal import Entry, Journal, Kind
 from respfix.relay.guard import HostGuard
 from respfix.relay.homeward import Homeward
 from respfix.relay.outward import Outward
 from respfix.relay.patience import Patience
 from respfix.relay.refusal import Refusal
 from respfix.relay.trip import Trip
-from respfix.relay.upstream import Upstream
+from respfix.relay.upstream import Upstream, is_responses
 from respfix.stream import Ending
 
 
 class Relay:
     """Sends every request on its trip, and knows who is on the way."""
 
-    def __init__(self, config: Config, session: ClientSession) -> None:
+    def __init__(self, config: Config, session: ClientSession, journal: Journal) -> None:
         self.config = config
+        self.journal = journal
         self.session = session
         self.upstream = Upstream.parse(config.upstream)
         self.guard = HostGuard(config.listen.host, config.hosts)
@@ -43,9 +44,9 @@ class Relay:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; the handler of the server."""
-        # Neither the query nor the credentials of an absolute target belong into the log.
-        is_path = request.raw_path.startswith("/")
-        entry = Entry(request.method, request.raw_path.partition("?")[0] if is_path else "-")
+        kind = Kind.RESPONSES if is_responses(request.method, request.raw_path) else Kind.OTHER
+        entry = Entry.of(request.method, request.raw_path, kind, str(self.upstream))
+        self.journal.begin(entry)
         patience = Patience()
         self._trips.add(patience)
         trip = Trip(
@@ -55,14 +56,14 @@ class Relay:
             return await _go(trip)
         except Refusal as refusal:
             entry.status = refusal.status
-            entry.fail(f"respfix ({refusal.code})")
+            entry.fail(refusal.code)
             return refuse(refusal, is_last=self.is_draining or refusal.is_last)
         except ConnectionError:
             entry.leave()
             return web.Response(status=499)  # nobody is there to read it
         except asyncio.CancelledError:
             if patience.ending is Ending.SHUTDOWN:
-                entry.fail("respfix (shutdown)")
+                entry.fail("shutdown")
             else:
                 entry.leave()
             raise
@@ -71,7 +72,7 @@ class Relay:
             self._trips.discard(patience)
             if not self._trips:
                 self._home.set()
-            entry.write()
+            self.journal.end(entry)
 
     async def drain(self, seconds: float) -> None:
         """Take no more requests, let the running ones finish for so long, then end what is left."""

@@ -77,7 +77,7 @@ class Homeward:
         trip.entry.dialect = dialect_of(trip.request.headers, trip.config.dialect)
         if trip.config.repair == "observe":
             observer = Observer(self._options())
-            trip.entry.report = observer.report
+            trip.entry.report, trip.entry.is_repaired = observer.report, False
             return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
         plain = Decoded(source, decoder) if decoder else source
         if is_event_stream(headers):
@@ -115,12 +115,16 @@ class Homeward:
         return answer
 
     async def _write(self, answer: Answer, data: bytes) -> None:
-        self._trip.entry.sent += len(data)
+        entry = self._trip.entry
+        if not entry.sent:
+            entry.first_out = entry.seconds
+        entry.sent += len(data)
         await answer.write(data)
 
     async def _pipe(self, source: Source, first: bytes = b"", *, tap: Tap | None = None) -> Answer:
         answer = await self._begin()
         chunk = first or await source.read()
+        self._trip.entry.first_in = self._trip.entry.seconds
         while chunk:
             await self._write(answer, chunk)
             if tap:
@@ -151,6 +155,7 @@ class Homeward:
         trip = self._trip
         is_over = False
         chunk = chunk or await source.read()
+        trip.entry.first_in = trip.entry.seconds
         while chunk:
             if mended := mender.feed(chunk):
                 await self._write(answer, mended)
@@ -179,10 +184,7 @@ class Homeward:
     async def _end(self, answer: Answer, ending: Ending, *, is_told: bool = False) -> Answer:
         """End the body cleanly where it is whole, or where the stream itself has told what became of it."""
         entry = self._trip.entry
-        if ending is not Ending.COMPLETE:
-            side = "upstream" if ending in (Ending.CLOSED, Ending.CUT) else "respfix"
-            entry.ended_by = f"{side} ({ending})"
-        entry.is_failure = ending not in CLEAN
+        entry.end(ending, is_clean=ending in CLEAN)
         if ending in CLEAN or is_told:
             await answer.write_eof()
         else:
@@ -205,7 +207,7 @@ class Homeward:
         try:
             await trip.patience.wait(tunnel(up, down))
         except PatienceLostError:
-            trip.entry.fail("respfix (shutdown)")
+            trip.entry.fail("shutdown")
         trip.entry.sent = down.bytes
         answer.force_close()
         return answer
