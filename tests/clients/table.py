@@ -40,6 +40,40 @@ ROWS = (
         "stream",
         daily=True,
     ),
+    # From npm
+    Client(
+        "openai-node-7-create",
+        "openai-node 7, `responses.create()`",
+        "openai-node-7",
+        "openai_node.mjs",
+        "create",
+    ),
+    Client(
+        "openai-node-6-stream",
+        "openai-node 6, `responses.stream()`",
+        "openai-node-6",
+        "openai_node.mjs",
+        "stream",
+    ),
+    Client(
+        "openai-node-6-create",
+        "openai-node 6, `responses.create()`",
+        "openai-node-6",
+        "openai_node.mjs",
+        "create",
+    ),
+    Client("ai-sdk-7", "AI SDK 7, `@ai-sdk/openai`", "ai-sdk-7", "ai_sdk.mjs", "openai", daily=True),
+    Client(
+        "ai-sdk-7-open-responses",
+        "AI SDK 7, `@ai-sdk/open-responses`",
+        "ai-sdk-7",
+        "ai_sdk.mjs",
+        "open-responses",
+        daily=True,
+    ),
+    Client("ai-sdk-6", "AI SDK 6, `@ai-sdk/openai`", "ai-sdk-6", "ai_sdk.mjs", "openai"),
+    Client("openai-agents-js", "Agents SDK for JavaScript", "openai-agents-js", "openai_agents.mjs"),
+    Client("langchain-js", "LangChain.js, `ChatOpenAI`", "langchain-js", "langchain.mjs"),
 )
 
 CLIENTS = {row.name: row for row in ROWS}

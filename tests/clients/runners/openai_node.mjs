@@ -1,6 +1,6 @@
-// openai-node's `responses.stream()`.
+// openai-node: `responses.stream()`, which puts the answer together, and `responses.create()`, which hands on the events.
 
-import { baseURL, prompt, reading, require, serve, told, version } from './serve.mjs';
+import { asked, baseURL, prompt, require, serve } from './serve.mjs';
 
 const { OpenAI } = require('openai');
 
@@ -39,19 +39,26 @@ function take(seen, response) {
 
 const client = new OpenAI({ baseURL, apiKey: 'none', timeout: 30_000 });
 
-async function read(name) {
-  const seen = reading();
-  try {
-    const stream = client.responses.stream({ model: 'replay', input: prompt(name) });
-    for await (const event of stream) {
-      const held = STREAMED[event.type];
-      if (held !== undefined) seen[held] += event.delta;
-    }
-    take(seen, await stream.finalResponse());
-  } catch (error) {
-    seen.error = told(error);
-  }
-  return seen;
+function grow(seen, event) {
+  const held = STREAMED[event.type];
+  if (held !== undefined) seen[held] += event.delta;
 }
 
-await serve(version('openai'), read);
+async function stream(seen, name) {
+  const events = client.responses.stream({ model: 'replay', input: prompt(name) });
+  for await (const event of events) grow(seen, event);
+  take(seen, await events.finalResponse());
+}
+
+const LAST = ['response.completed', 'response.incomplete', 'response.failed'];
+
+// The answer is the response of the last event.
+async function create(seen, name) {
+  for await (const event of await client.responses.create({ model: 'replay', input: prompt(name), stream: true })) {
+    grow(seen, event);
+    if (event.type === 'error') throw new Error(event.message);
+    if (LAST.includes(event.type)) take(seen, event.response);
+  }
+}
+
+await serve('openai', { stream, create }[asked]);
