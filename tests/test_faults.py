@@ -31,7 +31,7 @@ TESTS = Path(__file__).parent
 HEALTHY = (TESTS / "streams/conformant/phase-commentary-then-call.sse").read_bytes()
 BROKEN = (TESTS / "clients/streams/sub2api-0.1.132-cc-reasoning-text-tool.sse").read_bytes()
 MENDED, PIPED = "/v1/responses", "/v1/chat/completions"
-IDLE = 0.15  # seconds
+IDLE = 0.5  # seconds; what waits for nothing else has ten times as long
 
 
 def frames_of(body: bytes) -> list[bytes]:
@@ -144,7 +144,7 @@ def unharmed() -> Iterator[list[Footprint]]:
 
 @asynccontextmanager
 async def bad_upstream(
-    answer: bytes, held: list[Footprint], framing: str = "chunked", idle: float = IDLE
+    answer: bytes, held: list[Footprint], framing: str = "chunked", idle: float = 5
 ) -> AsyncIterator[tuple[Network, Address]]:
     """A respfix whose upstream is behind a bad network."""
     async with serving(scripted(answer, framing)) as upstream, network(upstream.port) as net:
@@ -176,6 +176,11 @@ CUTS = {
 }
 
 
+def patience(fault: str) -> float:
+    """How long to wait for the upstream: only a stall is waited for."""
+    return IDLE if fault == "stalled" else 5
+
+
 def is_terminal(frame: bytes) -> bool:
     """It ends a response."""
     return b"event: response.completed\n" in frame
@@ -199,7 +204,7 @@ async def test_a_healthy_stream_that_is_cut_keeps_what_came_and_says_that_it_fai
 ) -> None:
     """Byte for byte up to the last whole event, then response.failed, then a clean end; after its end nothing more."""
     answer = Answer.framed(HEALTHY, framing)
-    async with bad_upstream(answer.raw, unharmed, framing) as (net, address):
+    async with bad_upstream(answer.raw, unharmed, framing, idle=patience(fault)) as (net, address):
         all_found = await everywhere(net, address, MENDED, CUTS[fault], [place.at for place in answer.places])
         for place, found in zip(answer.places, all_found, strict=True):
             assert (found.status, found.is_whole) == (200, True)
@@ -217,7 +222,7 @@ async def test_a_healthy_stream_that_is_cut_keeps_what_came_and_says_that_it_fai
 async def test_a_broken_stream_that_is_cut_is_mended_as_far_as_it_came(fault: str, unharmed: list[Footprint]) -> None:
     """All that was said before is in it, once; a strict reader has nothing to object to."""
     answer = Answer.framed(BROKEN, "chunked")
-    async with bad_upstream(answer.raw, unharmed) as (net, address):
+    async with bad_upstream(answer.raw, unharmed, idle=patience(fault)) as (net, address):
         all_found = await everywhere(net, address, MENDED, CUTS[fault], [place.at for place in answer.places])
         for place, found in zip(answer.places, all_found, strict=True):
             events = reader.events(found.body)
@@ -247,7 +252,7 @@ async def test_a_body_that_nobody_mends_is_cut_at_the_very_byte(
 ) -> None:
     """What came is passed on, half events too, and then the connection breaks off; only a close can be its end."""
     answer = Answer.framed(HEALTHY, framing)
-    async with bad_upstream(answer.raw, unharmed, framing) as (net, address):
+    async with bad_upstream(answer.raw, unharmed, framing, idle=patience(fault)) as (net, address):
         all_found = await everywhere(net, address, PIPED, CUTS[fault], [place.at for place in answer.places])
         for place, found in zip(answer.places, all_found, strict=True):
             assert found.body == place.arrived + place.half
@@ -264,7 +269,7 @@ async def test_an_answer_that_never_gets_through_its_head_is_a_gateway_error(
     """502 for a connection that ends, 504 for one that falls silent; both in OpenAI's words."""
     answer = Answer.framed(HEALTHY, "chunked")
     is_ended = fault != "stalled"
-    async with bad_upstream(answer.raw, unharmed) as (net, address):
+    async with bad_upstream(answer.raw, unharmed, idle=patience(fault)) as (net, address):
         for found in await everywhere(net, address, target, CUTS[fault], list(range(0, len(STREAM_HEAD), 9))):
             error = json.loads(found.body)["error"]
 
@@ -288,7 +293,7 @@ async def test_a_slow_network_changes_nothing(hindrance: str, target: str, unhar
     for body in (HEALTHY, BROKEN):
         held: list[Footprint] = []
         answer = Answer.framed(body, "chunked")
-        async with bad_upstream(answer.raw, held, idle=5) as (net, address):
+        async with bad_upstream(answer.raw, held) as (net, address):
             expected = undated(await received(address, target))
             places = [place.at for place in answer.places[:: 1 if hindrance == "latency" else 12]]
             all_found = await everywhere(net, address, target, HINDRANCES[hindrance], places)
