@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
+from clients import wire
 from clients.replay import AFTER_TOOL
-from clients.variants import CONFORMANT, VARIANTS, Row, encoded, message, stream
+from clients.variants import (
+    CONFORMANT,
+    TOO_LONG,
+    VARIANTS,
+    Events,
+    Row,
+    call,
+    encoded,
+    message,
+    reasoning,
+    stream,
+)
 
 CALLING = ("call", "calls", "custom", "all")
 AFTER = encoded(stream(message(0, ("All ", "done."))))  # what the model says when a tool has answered
+FAILED = "failed-in-the-middle"  # the fault that is none: OpenAI's own `response.failed`
+INCOMPLETE = "terminal-incomplete"  # and its own `response.incomplete`
+LIKE = "like-"
+
+RECORDINGS = Path(__file__).parents[1] / "streams" / "recorded"
+CUT = {"opencode-llm-proxy-1.6.1-slow", "opencode-llm-proxy-1.10.0-slow"}  # Bun closed the socket inside the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +36,64 @@ class Case:
     """One stream, and what it must read like."""
 
     name: str
-    like: str  # the name of the conformant stream that says the same
-    base: str  # the conformant stream that it was made from, or the server that sent it
+    like: str  # the conformant stream that says the same
+    base: str  # the conformant stream that it was made from; the server, if it was recorded
     row: Row | None = None  # the fault in it
     fails: bool = False  # it tells of a failure, or breaks off
     is_cut: bool = False  # the connection breaks at its end
     is_recorded: bool = False
+
+
+def conformant_like(body: bytes) -> bytes:
+    """Say what a recording says as OpenAI would: the same items in the order in which they began to speak."""
+    reader, order = wire.Reader(), dict[tuple[str, object], str]()
+    for event in wire.events(body):
+        before = reader.wire.text.streamed, reader.wire.refusal.streamed, reader.wire.summary.streamed
+        reader.take(event)
+        after = reader.wire.text.streamed, reader.wire.refusal.streamed, reader.wire.summary.streamed
+        if len(reader.wire.calls) > sum(kind == "call" for kind, _ in order):
+            order["call", len(reader.wire.calls) - 1] = ""
+        for kind, old, new in zip(("message", "refusal", "reasoning"), before, after, strict=True):
+            if old != new:
+                key = kind, event.get("item_id") or event.get("output_index")
+                order[key] = order.get(key, "") + new.removeprefix(old)
+    said = reader.close()
+    for kind, values in (("message", said.text), ("refusal", said.refusal), ("reasoning", said.summary)):
+        whole = values.closed or values.final
+        if whole and not values.streamed:
+            order[kind, None] = whole
+    items = []
+    for index, ((kind, number), text) in enumerate(order.items()):
+        if kind == "call":
+            one = said.calls[int(str(number))]
+            arguments = one.streamed or one.closed or one.final or "{}"
+            items.append(call(index, (arguments,), name=one.name, call_id=one.call_id))
+        elif kind == "reasoning":
+            items.append(reasoning(index, (text,)))
+        else:
+            items.append(message(index, (text,), refused=kind == "refusal"))
+    return encoded(_ended_like(stream(*items), said))
+
+
+def _ended_like(events: Events, said: wire.Wire) -> Events:
+    if said.status == "incomplete":
+        events[-1]["response"].update(TOO_LONG)
+        events[-1]["type"] = said.terminal
+    return events
+
+
+def fails(body: bytes) -> bool:
+    """Say whether a recording tells of a failure, or of no end at all."""
+    return wire.read(body).terminal in {None, "response.failed"}
+
+
+RECORDED = {file.stem: file.read_bytes() for file in sorted(RECORDINGS.glob("*.sse"))}
+
+
+def _server(name: str) -> str:
+    """Give the server and bridge of a recording: "sub2api-0.1.132-an"."""
+    parts = name.removeprefix("opencode-llm-proxy-").split("-")
+    return "opencode-llm-proxy-" + parts[0] if name.startswith("opencode") else "-".join(parts[:3])
 
 
 def _cases() -> dict[str, Case]:
@@ -30,9 +102,15 @@ def _cases() -> dict[str, Case]:
         Case(name, one.base, one.base, one.row, one.row.status == "failed", one.row.cut)
         for name, one in VARIANTS.items()
     ]
-    return {case.name: case for case in (*conformant, *faults)}
+    alike = [Case(LIKE + name, LIKE + name, _server(name), is_recorded=True) for name in RECORDED]
+    recorded = [
+        Case(name, LIKE + name, _server(name), None, fails(body), name in CUT, is_recorded=True)
+        for name, body in RECORDED.items()
+    ]
+    return {case.name: case for case in chain(conformant, faults, alike, recorded)}
 
 
 CASES = _cases()
 STREAMS = CONFORMANT | {name: one.body for name, one in VARIANTS.items()}
-STREAMS |= {case.name + AFTER_TOOL: AFTER for case in CASES.values() if case.base in CALLING}
+STREAMS |= RECORDED | {LIKE + name: conformant_like(body) for name, body in RECORDED.items()}
+STREAMS |= {name + AFTER_TOOL: AFTER for name, case in CASES.items() if case.base in CALLING or case.is_recorded}

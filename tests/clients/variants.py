@@ -88,7 +88,7 @@ def reasoning(index: int, words: Iterable[str] = THOUGHTS) -> tuple[Event, Event
 
 
 def call(
-    index: int, pieces: Iterable[str] = SHELL, *, custom: bool = False, name: str = "shell"
+    index: int, pieces: Iterable[str] = SHELL, *, custom: bool = False, name: str = "shell", call_id: str = ""
 ) -> tuple[Event, Events]:
     """A function call, or a custom tool call."""
     whole = "".join(pieces)
@@ -103,7 +103,7 @@ def call(
     ]
     opened = {
         "id": f"{'ctc' if custom else 'fc'}_{index}", "type": kind, "status": "in_progress",
-        key: "", "call_id": f"call_{index}", "name": name,
+        key: "", "call_id": call_id or f"call_{index}", "name": name,
     }  # fmt: skip
     return item(index, opened, opened | {"status": "completed", key: whole}, *body)
 

@@ -1,0 +1,108 @@
+"""What a reading is worth: held against the same client's reading of the conformant stream that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from clients.cases import CASES, FAILED, INCOMPLETE, Case
+from clients.measure import Seen
+from clients.reading import Reading
+
+
+class Verdict(StrEnum):
+    """One letter for a cell, from harmless to harmful."""
+
+    SAME = "="
+    UNREAD = "."  # the client cannot read the conformant stream either, or its row leaves this stream out
+    USAGE = "u"  # the tokens are not those that the server counted
+    FINAL = "f"  # the final object differs in something that is neither text nor call
+    THOUGHTS = "r"  # reasoning lost or changed
+    TEXT = "t"  # text lost, doubled or changed
+    CALL = "c"  # a tool call lost, doubled or changed
+    SILENT = "n"  # a failure that the program is not told of
+    ERROR = "e"  # an exception, or an error that the server did not send
+    STORM = "s"  # more requests than the same answer, or failure, of OpenAI would have caused
+    HANG = "h"  # killed after its time
+
+
+WORDS = {
+    Verdict.SAME: "same as on the conformant stream",
+    Verdict.UNREAD: "not measured",
+    Verdict.USAGE: "usage wrong",
+    Verdict.FINAL: "final object wrong",
+    Verdict.THOUGHTS: "reasoning lost",
+    Verdict.TEXT: "text lost",
+    Verdict.CALL: "tool call lost",
+    Verdict.SILENT: "error not surfaced",
+    Verdict.ERROR: "exception",
+    Verdict.STORM: "request storm",
+    Verdict.HANG: "hang",
+}
+HARM = {verdict: place for place, verdict in enumerate(Verdict)}
+GOOD = {Verdict.SAME, Verdict.UNREAD}
+
+
+def is_noticed(reading: Reading) -> bool:
+    """Say whether the program was told that the answer is not whole."""
+    return reading.error is not None or reading.status in {"failed", "error"}
+
+
+def judge(case: Case, seen: Seen, straight: Mapping[str, Seen]) -> Verdict:
+    """Judge one reading; `straight` holds what the client made of streams that came straight from the upstream."""
+    like = straight[case.like]
+    if like.hung or like.reading.error is not None:
+        return Verdict.UNREAD
+    if seen.hung:
+        return Verdict.HANG
+    if seen.requests > _allowed(case, straight):
+        return Verdict.STORM
+    if case.fails:
+        return Verdict.SAME if is_noticed(seen.reading) else Verdict.SILENT
+    wanted = [like.reading]
+    if case.row is not None and case.row.status == "incomplete":
+        wanted.append(straight[f"{case.base}.{INCOMPLETE}"].reading)
+    return min((_difference(case, one, seen.reading) for one in wanted), key=HARM.__getitem__)
+
+
+def _allowed(case: Case, straight: Mapping[str, Seen]) -> int:
+    """Give how often a client asks where OpenAI answers, or fails, in the same way."""
+    healthy = [case.like]
+    if case.fails or (case.row is not None and case.row.status == "incomplete"):
+        base = "text" if case.is_recorded else case.base
+        healthy += [f"{base}.{FAILED}", f"{base}.{INCOMPLETE}"]
+    return max(straight[name].requests for name in healthy if name in straight)
+
+
+def _difference(case: Case, wanted: Reading, got: Reading) -> Verdict:
+    """Name the worst difference."""
+    if (got.error is None) != (wanted.error is None):
+        return Verdict.ERROR
+    if wanted.calls != got.calls:
+        return Verdict.CALL
+    if _texts(wanted) != _texts(got):
+        return Verdict.TEXT
+    if (wanted.thoughts, wanted.streamed_reasoning) != (got.thoughts, got.streamed_reasoning):
+        return Verdict.THOUGHTS
+    if wanted.status != got.status and not (case.row is not None and case.row.status == "incomplete"):
+        return Verdict.FINAL
+    if wanted.kinds != got.kinds and not case.is_recorded:  # a recording's items are not ours to group
+        return Verdict.FINAL
+    if _tokens(wanted) != _tokens(got) and not case.is_recorded and (case.row is None or case.row.tokens):
+        return Verdict.USAGE
+    return Verdict.SAME
+
+
+def _texts(reading: Reading) -> tuple[str, ...]:
+    return reading.text, reading.refusal, reading.streamed_text, reading.streamed_refusal
+
+
+def _tokens(reading: Reading) -> Any:
+    """Give what the client counted, by the names that it uses; details are its own affair."""
+    return {key: value for key, value in (reading.usage or {}).items() if isinstance(value, int)}
+
+
+def judged(measured_straight: Mapping[str, Seen], seen: Mapping[str, Seen]) -> dict[str, Verdict]:
+    """Judge all readings of one way."""
+    return {name: judge(CASES[name], one, measured_straight) for name, one in seen.items()}
