@@ -67,7 +67,7 @@ def conformant_like(body: bytes) -> bytes:
         if kind == "call":
             one = said.calls[int(str(number))]
             arguments = one.streamed or one.closed or one.final or "{}"
-            items.append(call(index, (arguments,), name=one.name, call_id=one.call_id))
+            items.append(call(index, (arguments,), custom=one.custom, name=one.name, call_id=one.call_id))
         elif kind == "reasoning":
             items.append(reasoning(index, (text,)))
         else:

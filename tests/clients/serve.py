@@ -6,13 +6,24 @@ stream to ask URL for, and is answered by a line with its reading (`reading.py`)
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from importlib import metadata
 from typing import Any
 
 from clients.reading import Reading
+
+Fill = Callable[[Reading, str], None]  # reads the stream of this name into the reading; may raise
+AsyncFill = Callable[[Reading, str], Coroutine[Any, Any, None]]
+
+
+def arguments() -> tuple[str, str]:
+    """Give the upstream's address, which ends with /v1, and the interface."""
+    _, _, url, interface = sys.argv
+    return url, interface
 
 
 def told(error: BaseException) -> str:
@@ -20,8 +31,17 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def serve(version: str, read: Callable[[str], Reading]) -> None:
-    """Answer until standard input ends; what a client prints goes to standard error."""
+def in_loop(fill: AsyncFill) -> Fill:
+    """Let a coroutine read, always in the same loop, as in a program that runs on."""
+    runner = asyncio.Runner()
+    return lambda reading, name: runner.run(fill(reading, name))
+
+
+def serve(package: str, fill: Fill) -> None:
+    """Answer until standard input ends; what a client prints goes to standard error.
+
+    Whatever the client raises is what the program would get, and becomes the reading's error.
+    """
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
 
@@ -29,7 +49,11 @@ def serve(version: str, read: Callable[[str], Reading]) -> None:
             answers.write(json.dumps(values) + "\n")
             answers.flush()
 
-        say(version=version)
+        say(version=metadata.version(package))
         for line in sys.stdin:
-            name = line.strip()
-            say(name=name, reading=read(name).as_json())
+            name, reading = line.strip(), Reading()
+            try:
+                fill(reading, name)
+            except Exception as error:  # noqa: BLE001 (see above)
+                reading.error = told(error)
+            say(name=name, reading=reading.as_json())

@@ -33,6 +33,42 @@ ROWS = (
         daily=True,
     ),
     Client(
+        "openai-python-async",
+        "openai-python 3, `responses.stream()` of `AsyncOpenAI`",
+        "openai-python-3",
+        "openai_python.py",
+        "async",
+    ),
+    Client(
+        "openai-python-create",
+        "openai-python 3, `responses.create(stream=True)`",
+        "openai-python-3",
+        "openai_python.py",
+        "create",
+    ),
+    Client(
+        "openai-python-2-stream",
+        "openai-python 2, `responses.stream()`",
+        "openai-python-2",
+        "openai_python.py",
+        "stream",
+    ),
+    Client(
+        "openai-python-2-async",
+        "openai-python 2, `responses.stream()` of `AsyncOpenAI`",
+        "openai-python-2",
+        "openai_python.py",
+        "async",
+    ),
+    Client(
+        "openai-python-2-create",
+        "openai-python 2, `responses.create(stream=True)`",
+        "openai-python-2",
+        "openai_python.py",
+        "create",
+    ),
+    Client("openai-agents-python", "openai-agents (Python)", "openai-agents-python", "openai_agents.py"),
+    Client(
         "openai-node-7-stream",
         "openai-node 7, `responses.stream()`",
         "openai-node-7",
@@ -72,8 +108,31 @@ ROWS = (
         daily=True,
     ),
     Client("ai-sdk-6", "AI SDK 6, `@ai-sdk/openai`", "ai-sdk-6", "ai_sdk.mjs", "openai"),
-    Client("openai-agents-js", "Agents SDK for JavaScript", "openai-agents-js", "openai_agents.mjs"),
+    Client("openai-agents-js", "openai-agents (JavaScript)", "openai-agents-js", "openai_agents.mjs"),
     Client("langchain-js", "LangChain.js, `ChatOpenAI`", "langchain-js", "langchain.mjs"),
+    # Frameworks in Python
+    Client(
+        "langchain-python",
+        "LangChain (Python), output version responses/v1",
+        "langchain-python",
+        "langchain_chat.py",
+        "responses/v1",
+        daily=True,
+    ),
+    Client(
+        "langchain-python-v0", "LangChain (Python), output version v0", "langchain-python", "langchain_chat.py", "v0"
+    ),
+    Client(
+        "agent-framework", "Microsoft agent-framework", "agent-framework", "microsoft_agent_framework.py", daily=True
+    ),
+    Client("pydantic-ai", "pydantic-ai", "pydantic-ai", "pydantic_agent.py"),
+    Client("litellm-responses", "litellm, `responses(stream=True)`", "litellm", "litellm_sdk.py", "responses"),
+    Client("litellm-chat", "litellm, `completion(stream=True)`", "litellm", "litellm_sdk.py", "chat"),
+    Client("llama-index", "LlamaIndex", "llama-index", "llamaindex.py"),
+    Client("agno", "agno", "agno", "agno_agent.py"),
+    Client("haystack", "Haystack", "haystack", "haystack_chat.py"),
+    Client("strands", "Strands Agents", "strands", "strands_agent.py"),
+    Client("llm", "llm", "llm", "llm_library.py"),
 )
 
 CLIENTS = {row.name: row for row in ROWS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -77,28 +77,23 @@ def _allowed(case: Case, straight: Mapping[str, Seen]) -> int:
 
 def _difference(case: Case, wanted: Reading, got: Reading) -> Verdict:
     """Name the worst difference."""
-    if (got.error is None) != (wanted.error is None):
-        return Verdict.ERROR
-    if wanted.calls != got.calls:
-        return Verdict.CALL
-    if _texts(wanted) != _texts(got):
-        return Verdict.TEXT
-    if (wanted.thoughts, wanted.streamed_reasoning) != (got.thoughts, got.streamed_reasoning):
-        return Verdict.THOUGHTS
-    if wanted.status != got.status and not (case.row is not None and case.row.status == "incomplete"):
-        return Verdict.FINAL
-    if wanted.kinds != got.kinds and not case.is_recorded:  # a recording's items are not ours to group
-        return Verdict.FINAL
-    if _tokens(wanted) != _tokens(got) and not case.is_recorded and (case.row is None or case.row.tokens):
-        return Verdict.USAGE
-    return Verdict.SAME
+    row = case.row
+    looks: list[tuple[Verdict, Callable[[Reading], object]]] = [
+        (Verdict.ERROR, lambda one: one.error is None),
+        (Verdict.CALL, lambda one: one.calls),
+        (Verdict.TEXT, lambda one: (one.text, one.refusal, one.streamed_text, one.streamed_refusal)),
+        (Verdict.THOUGHTS, lambda one: (one.thoughts, one.streamed_reasoning)),
+    ]
+    if row is None or row.status != "incomplete":
+        looks.append((Verdict.FINAL, lambda one: one.status))
+    if not case.is_recorded:  # how a recording's items are grouped, and its usage, are the server's affair
+        looks.append((Verdict.FINAL, lambda one: one.kinds))
+        if row is None or row.tokens:
+            looks.append((Verdict.USAGE, _tokens))
+    return next((verdict for verdict, look in looks if look(wanted) != look(got)), Verdict.SAME)
 
 
-def _texts(reading: Reading) -> tuple[str, ...]:
-    return reading.text, reading.refusal, reading.streamed_text, reading.streamed_refusal
-
-
-def _tokens(reading: Reading) -> Any:
+def _tokens(reading: Reading) -> dict[str, Any]:
     """Give what the client counted, by the names that it uses; details are its own affair."""
     return {key: value for key, value in (reading.usage or {}).items() if isinstance(value, int)}
 

@@ -42,6 +42,7 @@ class Call:
     streamed: str = ""
     closed: str = ""
     final: str = ""
+    custom: bool = False  # a custom tool call
 
 
 @dataclass(slots=True)
@@ -135,6 +136,7 @@ class Reader:
             found = self.call({"output_index": event.get("output_index"), **item})
             found.name = item.get("name") or found.name
             found.call_id = item.get("call_id") or found.call_id
+            found.custom = item["type"] == "custom_tool_call"
             found.closed = item.get("arguments") or item.get("input") or found.closed
 
     def terminal(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""openai-python's `responses.stream()`."""
+"""openai-python: `responses.stream()`, its asynchronous twin, and plain iteration over `create(stream=True)`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import openai
+from openai import AsyncOpenAI, OpenAI
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from clients.reading import Reading
 from clients.replay import prompt
-from clients.serve import serve, told
+from clients.serve import arguments, in_loop, serve
 
 STREAMED = {
     "response.output_text.delta": "streamed_text",
@@ -21,6 +21,7 @@ STREAMED = {
     "response.reasoning_summary_text.delta": "streamed_reasoning",
     "response.reasoning_text.delta": "streamed_reasoning",
 }
+ENDED = {"response.completed", "response.incomplete", "response.failed"}
 
 
 def joined(parts: Iterable[Any] | None, kind: str, key: str) -> str:
@@ -49,26 +50,45 @@ def take(reading: Reading, response: Any) -> None:
         texts[:] = filter(None, texts)
 
 
-def read(client: openai.OpenAI, name: str) -> Reading:
-    """Read one stream to its end, as the SDK's documentation shows it."""
-    reading = Reading()
+def note(reading: Reading, event: Any) -> Any:
+    """Note what one event shows; gives the response that it ends with, if it ends."""
+    held = STREAMED.get(event.type)
+    if held is not None:
+        setattr(reading, held, getattr(reading, held) + event.delta)
+    return event.response if event.type in ENDED else None
+
+
+def stream(reading: Reading, name: str) -> None:
+    """Read as the SDK's documentation shows it; only a response that did not succeed is taken from its event."""
     ended: Any = None
-    try:
-        with client.responses.stream(model="replay", input=prompt(name)) as stream:
-            for event in stream:
-                held = STREAMED.get(event.type)
-                if held is not None:
-                    setattr(reading, held, getattr(reading, held) + event.delta)  # type: ignore[union-attr]
-                elif event.type in {"response.failed", "response.incomplete"}:
-                    ended = event.response
-            ended = ended or stream.get_final_response()
+    with client.responses.stream(model="replay", input=prompt(name)) as events:
+        for event in events:
+            ended = note(reading, event) or ended
+        take(reading, ended if ended and ended.status != "completed" else events.get_final_response())
+
+
+async def stream_async(reading: Reading, name: str) -> None:
+    """Do the same in an event loop."""
+    ended: Any = None
+    async with async_client.responses.stream(model="replay", input=prompt(name)) as events:
+        async for event in events:
+            ended = note(reading, event) or ended
+        take(reading, ended if ended and ended.status != "completed" else await events.get_final_response())
+
+
+def create(reading: Reading, name: str) -> None:
+    """Iterate over the events; the answer is the response of the last."""
+    ended: Any = None
+    for event in client.responses.create(model="replay", input=prompt(name), stream=True):
+        ended = note(reading, event) or ended
+        if event.type == "error":
+            reading.error = f"error event: {event.message}"
+    if ended is not None:
         take(reading, ended)
-    except Exception as error:  # noqa: BLE001 (whatever the SDK raises is what the program gets)
-        reading.error = told(error)
-    return reading
 
 
 if __name__ == "__main__":
-    _, _, url, _ = sys.argv
-    client = openai.OpenAI(base_url=url, api_key="none", timeout=30)
-    serve(openai.__version__, lambda name: read(client, name))
+    url, interface = arguments()
+    client = OpenAI(base_url=url, api_key="none", timeout=30)
+    async_client = AsyncOpenAI(base_url=url, api_key="none", timeout=30)
+    serve("openai", {"stream": stream, "async": in_loop(stream_async), "create": create}[interface])
