@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, NoReturn
 from respfix import __version__, catalogue
 from respfix.check import command as check
 from respfix.config import SETTINGS, Config, ConfigError, Given, build, nearest
-from respfix.sources import DEFAULT_FILE, gather, render
+from respfix.config.rendering import render
+from respfix.config.sources import DEFAULT_FILE, gather
 from respfix.stream import Ending, Mender, Options, Report
 from respfix.stream.defects import DEFECTS
 
@@ -124,7 +125,9 @@ def _serve_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     for setting, (flag, placeholder, text) in SERVE_FLAGS.items():
         repeated = SETTINGS[setting].is_list
-        ending = "; may be repeated" if repeated else f" (default: {getattr(Config(), setting)})"
+        default = getattr(Config(), setting)
+        shown = f" (default: {', '.join(map(str, default)) if repeated else default})" if default else ""
+        ending = shown + "; may be repeated" * repeated
         action = "append" if repeated else "store"
         parser.add_argument(flag, dest=setting, action=action, metavar=placeholder, help=text + ending)
     parser.set_defaults(command=_serve)
@@ -136,25 +139,31 @@ def _serve(args: argparse.Namespace) -> int:
         words = getattr(args, setting)
         if words is not None:
             flags[setting] = Given(words if isinstance(words, str) else ",".join(words), flag)
-    given = gather(args.config, os.environ, flags)
-    config = build(given)
+
+    def load() -> Config:
+        return build(gather(args.config, os.environ, flags))
+
     if args.check_config:
-        print(render(config, given), end="")
+        given = gather(args.config, os.environ, flags)
+        print(render(build(given), given), end="")
         return 0
+    config = load()
 
-    if not config.listen.is_loopback:
-        print(
-            f"respfix: warning: whoever reaches {config.listen} can use the upstream; listen on 127.0.0.1 if only this "
-            "machine should",
-            file=sys.stderr,
-        )
+    for listener in config.listeners:
+        if not listener.is_private:
+            print(
+                f"respfix: warning: whoever reaches {listener} can use the upstream; listen on 127.0.0.1 if only this "
+                "machine should",
+                file=sys.stderr,
+            )
 
-    from respfix import app, journal
+    from respfix import journal, process
+    from respfix.edge import StartError
 
     journal.write_to_stderr()
     try:
-        app.run(config)
-    except app.StartError as error:
+        process.run(config, load)
+    except StartError as error:
         return _fail(FAILED, str(error))
     return 0
 

@@ -34,7 +34,7 @@ def config_for(upstream: Upstream | str, /, *, listen: str = "127.0.0.1", **chan
     url = upstream if isinstance(upstream, str) else upstream.url
     timeouts = Timeouts(**{"drain": 0.2, "grace": 0.2, **changes.pop("timeouts", {})})
     changes.setdefault("connect_retries", 0)
-    return Config(listen=Address(listen, 0), upstream=url, timeouts=timeouts, **changes)
+    return Config(listen=(Address(listen, 0),), upstream=url, timeouts=timeouts, **changes)
 
 
 @dataclass

@@ -61,15 +61,16 @@ def settings() -> str:
     for name in SETTINGS:
         section, _, key = name.rpartition(".")
         default = (given[section] if section else given)[key]
-        shown = "none" if default == [] else str(default).lower() if isinstance(default, bool) else default
+        shown = "none" if default in ([], "") else str(default).lower() if isinstance(default, bool) else default
         flag = f"`{SERVE_FLAGS[name][0]}`" if name in SERVE_FLAGS else ""
-        lines.append(f"| `{name}` | {flag} | {shown} | {_cell(_reason(text, key))} |")
+        lines.append(f"| `{name}` | {flag} | {shown} | {_cell(_reason(text, section, key))} |")
     return "\n".join([*lines, ""])
 
 
-def _reason(text: str, key: str) -> str:
+def _reason(text: str, section: str, key: str) -> str:
     """The first sentence of the comment above a key; two keys may share one."""
-    found = re.search(rf"((?:^ *#.*\n)+)(?:^ *\w+: .*\n)??^ *{key}:", text, re.MULTILINE)
+    begin = text.index(f"\n{section}:\n") if section else 0
+    found = re.compile(rf"((?:^ *#.*\n)+)(?:^ *\w+: .*\n)??^ *{key}:", re.MULTILINE).search(text, begin)
     assert found, f"config.example.yaml does not explain {key}"
     prose = " ".join(line.strip(" #") for line in found[1].splitlines())
     return re.split(r"(?<=[.]) ", prose, maxsplit=1)[0].rstrip(".")

@@ -17,8 +17,11 @@ import pytest
 from downstream import config_for, connected, request, through
 from upstream import END, STREAM_HEAD, Exchange, chunk, header_values, serving
 
-from respfix.app import Connection, Server, Service, StartError, running, serve
+from respfix.app import Service, running, started
 from respfix.config import Address, Config, Timeouts
+from respfix.edge import StartError
+from respfix.edge.connection import Connection, Server
+from respfix.process import serve
 from respfix.relay.outward import Outward
 
 EVENT = b'data: {"type":"x"}\n\n'
@@ -36,24 +39,22 @@ def taken_port() -> Iterator[int]:
 async def test_the_settings_that_are_asked_for_take_effect() -> None:
     """One argument that aiohttp does not know silently drops all the others."""
     config = config_for("http://127.0.0.1:1", timeouts={"client_keepalive": 12.0, "upstream_keepalive": 2.5})
-    service = Service(config)
-    try:
-        connection = service._server()
-        connector = service._session.connector
+    async with started(config) as service:
+        (door,) = service._doors.values()
+        connection = door._server()
+        session = service.relay.ways[0].session
 
         assert connection.keepalive_timeout == 12.0
         assert (connection.max_line_size, connection.max_field_size, connection.max_headers) == (65536, 65536, 256)
         assert connection.access_logger is None
         assert connection.logger.name == "respfix.http"
-        assert service._server.handler_cancellation
-        assert connector is not None
-        assert (connector.limit, connector._keepalive_timeout) == (0, 2.5)
-        assert service._session.timeout.total is None
-        assert service._session.timeout.sock_read is None
-        assert not service._session.auto_decompress
-        assert not service._session.trust_env
-    finally:
-        await service.stop(0)
+        assert door._server.handler_cancellation
+        assert session.connector is not None
+        assert (session.connector.limit, session.connector._keepalive_timeout) == (0, 2.5)
+        assert session.timeout.total is None
+        assert session.timeout.sock_read is None
+        assert not session.auto_decompress
+        assert not session.trust_env
 
 
 async def test_a_setting_that_aiohttp_does_not_know_stops_the_start() -> None:
@@ -74,7 +75,7 @@ async def test_port_zero_takes_a_free_one_and_says_which() -> None:
 async def test_a_taken_port_is_named_with_what_to_do() -> None:
     """The likeliest reason is another respfix."""
     with taken_port() as port:
-        config = Config(listen=Address("127.0.0.1", port), upstream="http://127.0.0.1:1")
+        config = Config(listen=(Address("127.0.0.1", port),), upstream="http://127.0.0.1:1")
         with pytest.raises(StartError, match=rf"^127\.0\.0\.1:{port} is in use; .*--listen$"):
             async with running(config):
                 pass
@@ -82,7 +83,7 @@ async def test_a_taken_port_is_named_with_what_to_do() -> None:
 
 async def test_an_address_of_another_machine_is_named() -> None:
     """A typo in --listen."""
-    config = Config(listen=Address("192.0.2.1", 0), upstream="http://127.0.0.1:1")
+    config = Config(listen=(Address("192.0.2.1", 0),), upstream="http://127.0.0.1:1")
     with pytest.raises(StartError, match=r"cannot listen on 192\.0\.2\.1:0 .*--listen$"):
         async with running(config):
             pass
@@ -97,7 +98,7 @@ async def test_respfix_does_not_relay_to_itself(listen: str, upstream: str) -> N
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-    config = Config(listen=Address(listen, port), upstream=f"http://{upstream}:{port}/v1")
+    config = Config(listen=(Address(listen, port),), upstream=f"http://{upstream}:{port}/v1")
 
     with pytest.raises(StartError, match="is respfix itself"):
         async with running(config):
@@ -110,7 +111,7 @@ async def test_a_neighbour_on_the_same_port_of_another_address_is_no_loop() -> N
         neighbour.bind(("127.0.0.2", 0))
         neighbour.listen()
         port = neighbour.getsockname()[1]
-        async with running(Config(listen=Address("127.0.0.1", port), upstream=f"http://127.0.0.2:{port}")):
+        async with running(Config(listen=(Address("127.0.0.1", port),), upstream=f"http://127.0.0.2:{port}")):
             pass
 
 
@@ -190,7 +191,8 @@ async def test_running_streams_go_on_while_respfix_stops() -> None:
 
     async with serving(script) as upstream:
         service = Service(config_for(upstream))
-        address = await service.start()
+        await service.start()
+        address = service.address
         async with connected(address) as busy, connected(address) as resting, connected(address) as fresh:
             await resting.ask(request("/quick"))
             await busy.send(request("/x"))
@@ -219,7 +221,8 @@ async def test_a_request_on_an_open_connection_is_refused_while_respfix_stops() 
 
     async with serving(script) as upstream:
         service = Service(config_for(upstream))
-        address = await service.start()
+        await service.start()
+        address = service.address
         async with connected(address) as client:
             await client.send(request("/x"))
             head = await client.head()
@@ -247,7 +250,8 @@ async def test_what_runs_longer_than_the_drain_is_ended_in_words() -> None:
 
     async with serving(script) as upstream:
         service = Service(config_for(upstream))
-        address = await service.start()
+        await service.start()
+        address = service.address
         async with connected(address) as mended, connected(address) as piped, connected(address) as thinking:
             await mended.send(request("/v1/responses"))
             await piped.send(request("/x"))
@@ -275,7 +279,8 @@ async def test_a_client_that_reads_nothing_cannot_keep_respfix_running() -> None
 
     async with serving(script) as upstream:
         service = Service(config_for(upstream))
-        address = await service.start()
+        await service.start()
+        address = service.address
         async with connected(address) as client:
             client.writer.transport.pause_reading()  # type: ignore[attr-defined] # every transport here has it
             await client.send(request("/x"))
@@ -294,10 +299,10 @@ async def test_a_signal_drains_and_a_second_one_hurries(caplog: pytest.LogCaptur
         await exchange.gone()
 
     async with serving(script) as upstream:
-        bound: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+        bound: asyncio.Future[Service] = asyncio.get_running_loop().create_future()
         config = config_for(upstream, timeouts={"drain": 60})
         served = asyncio.create_task(serve(config, ready=bound.set_result))
-        async with connected(await bound) as client:
+        async with connected((await bound).address) as client:
             await client.send(request())
             await client.head()
             await client.chunk()
@@ -319,10 +324,10 @@ def test_the_program_serves_and_stops_cleanly(loop: str) -> None:
 import logging, sys
 if {loop!r} == "asyncio":
     sys.modules["uvloop"] = None
-from respfix import app
+from respfix import process
 from respfix.config import Address, Config
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-app.run(Config(listen=Address("127.0.0.1", 0), upstream="http://127.0.0.1:1"))
+process.run(Config(listen=(Address("127.0.0.1", 0),), upstream="http://127.0.0.1:1"))
 """
     if loop == "uvloop":
         pytest.importorskip("uvloop")

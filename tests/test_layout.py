@@ -47,30 +47,45 @@ EDGES = {
     "stream.stencil",
     # what can be told
     "respfix": "",
-    "config": "stream stream.defects",
-    "sources": "config",
+    "config.kinds": "",
+    "config.addresses": "config.kinds",
+    "config.settings": "config.addresses config.kinds stream stream.defects",
+    "config": "config.addresses config.kinds config.settings",
+    "config.sources": "config.kinds config.settings",
+    "config.rendering": "config.kinds config.settings",
+    "tls": "config config.kinds",
     # the relay, and what starts it
     "journal.entry": "stream",
     "journal.lines": "journal.entry",
     "journal.tally": "journal.entry",
     "journal": "journal.entry journal.lines journal.tally",
     "relay.codings": "",
-    "relay.guard": "",
+    "relay.guard": "config",
     "relay.headers": "",
     "relay.sniff": "",
     "relay.tunnel": "",
     "relay.upstream": "",
     "relay.refusal": "",
     "relay.patience": "stream",
-    "relay.trip": "config journal relay.guard relay.patience relay.upstream",
+    "relay.roll": "config relay.patience relay.refusal stream",
+    "relay.session": "config relay.upstream",
+    "relay.ways": "config relay.session relay.upstream tls",
+    "relay.trip": "config journal relay.guard relay.patience relay.roll relay.upstream relay.ways",
     "relay.answer": "relay.headers",
     "relay.source": "relay.codings relay.patience relay.sniff stream",
-    "relay.outward": "relay.headers relay.patience relay.refusal relay.trip stream",
+    "relay.outward": "config relay.headers relay.patience relay.refusal relay.trip stream",
     "relay.homeward": "journal relay.answer relay.codings relay.headers relay.patience relay.refusal relay.sniff "
     "relay.source relay.trip relay.tunnel stream",
-    "relay": "config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal "
-    "relay.trip relay.upstream stream",
-    "app": "config journal relay relay.refusal relay.upstream respfix",
+    "relay": "config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal relay.roll "
+    "relay.trip relay.upstream relay.ways stream",
+    "edge": "",
+    "edge.notify": "",
+    "edge.sockets": "config edge",
+    "edge.probe": "journal relay.upstream",
+    "edge.connection": "config journal relay relay.refusal",
+    "edge.door": "config edge.connection edge.sockets",
+    "app": "config edge edge.door edge.probe edge.sockets journal relay relay.roll respfix tls",
+    "process": "app config edge edge.notify edge.sockets journal",
     # the demo: a broken server, a client, and what strict readers make of both
     "demo.streams": "",
     "demo.readers": "demo.streams",
@@ -79,9 +94,9 @@ EDGES = {
     "demo.screen": "demo.comparison demo.streams",
     "demo.client": "demo.streams",
     "demo.upstream": "demo.streams",
-    "demo.stage": "app config demo.screen demo.streams demo.upstream journal",
-    "demo": "app demo.answer demo.client demo.comparison demo.readers demo.screen demo.stage demo.streams "
-    "stream.defects",
+    "demo.stage": "app config demo.screen demo.streams demo.upstream edge journal",
+    "demo": "demo.answer demo.client demo.comparison demo.readers demo.screen demo.stage demo.streams "
+    "edge stream.defects",
     # the linter
     "check": "",
     "check.excerpt": "",
@@ -90,15 +105,16 @@ EDGES = {
     "check.page": "check.findings stream.defects",
     "check.formats": "check.findings check.page respfix stream.defects",
     "check.report": "check.excerpt check.findings check.page respfix",
-    "check.command": "check.findings check.formats check.page check.report check.source config sources",
+    "check.command": "check.findings check.formats check.page check.report check.source config config.sources",
     # the commands
     "catalogue": "config stream.defects",
-    "cli": "app catalogue check.command config demo respfix sources stream stream.defects journal",
+    "cli": "catalogue check.command config config.rendering config.sources demo edge journal process respfix stream "
+    "stream.defects",
     "__main__": "cli",
 }
 
 # The only rooms that may import aiohttp: the relay, what starts it, and what talks to it.
-AIOHTTP = {"relay", "app", "demo", "check.source"}
+AIOHTTP = {"relay", "edge", "app", "demo", "check.source"}
 
 # What would make the repair depend on more than the bytes.
 IMPURE = {

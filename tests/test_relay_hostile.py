@@ -12,7 +12,8 @@ import pytest
 from downstream import Client, config_for, connected, through
 from upstream import Exchange, serving
 
-from respfix.app import Connection, running
+from respfix.app import running
+from respfix.edge.connection import Connection
 from respfix.journal import place
 from respfix.journal.lines import Discreet
 

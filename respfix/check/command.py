@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from respfix.config import ConfigError
-from respfix.sources import MODEL_VARIABLE
+from respfix.config.sources import MODEL_VARIABLE
 
 if TYPE_CHECKING:
     from respfix.check.findings import Judgement

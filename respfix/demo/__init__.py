@@ -14,7 +14,6 @@ from collections import Counter
 from io import TextIOWrapper
 from typing import TextIO
 
-from respfix.app import StartError
 from respfix.demo import client
 from respfix.demo.answer import Answer
 from respfix.demo.comparison import rows
@@ -22,6 +21,7 @@ from respfix.demo.readers import Reading
 from respfix.demo.screen import Screen, prefix_for
 from respfix.demo.stage import Repair, hold, staged
 from respfix.demo.streams import STORIES, STREAMS
+from respfix.edge import StartError
 from respfix.stream.defects import DEFECTS
 
 __all__ = ["STREAMS", "run"]

@@ -9,11 +9,12 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from respfix.app import StartError, running
+from respfix.app import running
 from respfix.config import Address, Config, Timeouts
 from respfix.demo import upstream
 from respfix.demo.screen import Screen
 from respfix.demo.streams import STORIES
+from respfix.edge import StartError
 from respfix.journal import write_to_stderr
 
 HOST = "127.0.0.1"
@@ -28,7 +29,7 @@ async def staged(ports: tuple[int, int] = (0, 0), *, pace: float, repair: Repair
     """Both for the time of a block; gives the base URLs that clients want, the server's and respfix's."""
     async with upstream.serving(ports[0], pace=pace) as port:
         server = f"http://{HOST}:{port}"
-        config = Config(Address(HOST, ports[1]), server, repair, timeouts=Timeouts(drain=0))
+        config = Config((Address(HOST, ports[1]),), server, repair, timeouts=Timeouts(drain=0))
         async with running(config) as address:
             yield [f"{server}/v1", f"http://{address}/v1"]
 

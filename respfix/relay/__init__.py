@@ -15,49 +15,55 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import ClientSession, web
+from aiohttp import web
 
-from respfix.config import Config
+from respfix.config import Config, Listener
 from respfix.journal import Entry, Journal, Kind
 from respfix.relay.guard import HostGuard
 from respfix.relay.homeward import Homeward
 from respfix.relay.outward import Outward
 from respfix.relay.patience import Patience
 from respfix.relay.refusal import Refusal
+from respfix.relay.roll import Roll
 from respfix.relay.trip import Trip
-from respfix.relay.upstream import Upstream, is_responses
+from respfix.relay.upstream import is_responses
+from respfix.relay.ways import ways_of
 from respfix.stream import Ending
 
 
 class Relay:
-    """Sends every request on its trip, and knows who is on the way."""
+    """Sends every request on its trip, by one configuration; a reload makes another relay."""
 
-    def __init__(self, config: Config, session: ClientSession, journal: Journal) -> None:
-        self.config = config
-        self.journal = journal
-        self.session = session
-        self.upstream = Upstream.parse(config.upstream)
-        self.guard = HostGuard(config.listen.host, config.hosts)
-        self.is_draining = False
-        self._trips: set[Patience] = set()
-        self._home = asyncio.Event()
+    def __init__(self, config: Config, roll: Roll, journal: Journal) -> None:
+        """Raises ConfigError for a file that cannot be used, and then opens nothing."""
+        self.ways = ways_of(config)
+        self._config = config
+        self._guard = HostGuard(config.listeners, config.hosts)
+        self._roll = roll
+        self._journal = journal
+        self._under_way = 0
+        self._is_retired = False
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; the handler of the server."""
+    async def answer(
+        self, request: web.BaseRequest, listener: Listener, *, is_last: bool = False
+    ) -> web.StreamResponse:
+        """Answer one request that came in there; the last one of its connection, if so said."""
+        way = next(way for way in self.ways if way.is_for(listener, request.raw_path))
         kind = Kind.RESPONSES if is_responses(request.method, request.raw_path) else Kind.OTHER
-        entry = Entry.of(request.method, request.raw_path, kind, str(self.upstream))
-        self.journal.begin(entry)
+        entry = Entry.of(request.method, request.raw_path, kind, str(way.upstream))
+        self._journal.begin(entry)
         patience = Patience()
-        self._trips.add(patience)
-        trip = Trip(
-            self.config, self.upstream, self.guard, self.session, request, entry, patience, is_last=self.is_draining
-        )
+        client = request.remote or ""
+        is_last = is_last or self._roll.is_draining
+        trip = Trip(way, self._guard, self._roll, listener, client, request, entry, patience, is_last=is_last)
+        self._roll.enter(patience, client)
+        self._under_way += 1
         try:
             return await _go(trip)
         except Refusal as refusal:
             entry.status = refusal.status
             entry.fail(refusal.code)
-            return refuse(refusal, is_last=self.is_draining or refusal.is_last)
+            return refuse(refusal, is_last=self._roll.is_draining or refusal.is_last)
         except ConnectionError:
             entry.leave()
             return web.Response(status=499)  # nobody is there to read it
@@ -69,31 +75,22 @@ class Relay:
             raise
         finally:
             patience.close()
-            self._trips.discard(patience)
-            if not self._trips:
-                self._home.set()
-            self.journal.end(entry)
+            self._roll.leave(patience)
+            self._under_way -= 1
+            self._journal.end(entry)
+            if self._is_retired and not self._under_way:
+                await self.close()
 
-    async def drain(self, seconds: float) -> None:
-        """Take no more requests, let the running ones finish for so long, then end what is left."""
-        self.is_draining = True
-        if not await self._all_home(seconds):
-            self.end_all()
-            await self._all_home(self.config.timeouts.grace)
+    async def retire(self) -> None:
+        """Take no more requests; when the running ones are over, let go of the upstreams."""
+        self._is_retired = True
+        if not self._under_way:
+            await self.close()
 
-    def end_all(self) -> None:
-        """End what is running, each in the way its client understands."""
-        for patience in list(self._trips):
-            patience.end(Ending.SHUTDOWN)
-
-    async def _all_home(self, seconds: float) -> bool:
-        self._home.clear()
-        if self._trips:
-            try:
-                await asyncio.wait_for(self._home.wait(), seconds)
-            except TimeoutError:
-                return False
-        return True
+    async def close(self) -> None:
+        """Let go of the upstreams."""
+        for way in self.ways:
+            await way.session.close()
 
 
 async def _go(trip: Trip) -> web.StreamResponse:
@@ -108,6 +105,8 @@ def refuse(refusal: Refusal, *, is_last: bool) -> web.Response:
     """The refusal as an answer."""
     headers = {"Server": "respfix"}
     answer = web.Response(status=refusal.status, body=refusal.body, content_type="application/json", headers=headers)
+    if refusal.retry_after is not None:
+        answer.headers["Retry-After"] = str(refusal.retry_after)
     if is_last:
         answer.force_close()
     return answer

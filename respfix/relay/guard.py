@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from respfix.config import Address, Listener
+
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})  # the second is what Debian's /etc/hosts says for ::1
 
 
@@ -24,8 +26,9 @@ class HostGuard:
 
     __slots__ = ("_addresses", "_any_address", "_names")
 
-    def __init__(self, listen: str, names: Iterable[str] = ()) -> None:
-        known = {listen.lower(), *(name.lower().removesuffix(".") for name in names)}
+    def __init__(self, listeners: Iterable[Listener], names: Iterable[str] = ()) -> None:
+        hosts = {listener.host for listener in listeners if isinstance(listener, Address)}
+        known = hosts | {name.lower().removesuffix(".") for name in names}
         self._names = known | LOOPBACK_NAMES
         self._addresses = {address for name in known if (address := _address(name))}
         # Who listens everywhere is reached by any of the machine's addresses, or by the host's through a container.

@@ -10,6 +10,7 @@ from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientRes
 from aiohttp.http import HttpVersion11
 from yarl import URL
 
+from respfix.config import Address
 from respfix.relay.headers import is_plainly_framed, is_websocket, onward, spelled, unencodable
 from respfix.relay.patience import PatienceLostError
 from respfix.relay.refusal import Refusal
@@ -32,7 +33,8 @@ class Outward:
         trip, request = self._trip, self._trip.request
         if trip.is_last:
             raise Refusal(503, "shutting_down", "shutting down; nothing was sent, try again")
-        if not trip.guard.admits(request.headers.get("Host")):
+        # No web page reaches a unix socket, and a proxy in front of one may say any name.
+        if isinstance(trip.listener, Address) and not trip.guard.admits(request.headers.get("Host")):
             advice = "add the name to `hosts` in its configuration if it is yours"
             raise Refusal(403, "host_not_allowed", f"this Host header is not a name that respfix has; {advice}")
         if not request.raw_path.startswith("/") or request.method == "CONNECT":
@@ -43,6 +45,7 @@ class Outward:
             raise Refusal(400, "bad_header", f"the header {name!a} is not UTF-8 and cannot be relayed unchanged")
         if not is_plainly_framed(request.headers):
             raise Refusal(501, "bad_framing", "only the transfer coding chunked is relayed", is_last=True)
+        trip.roll.check(trip.client, trip.config.admission)
 
     async def send(self) -> ClientResponse:
         """The upstream's answer, as far as its head."""
@@ -80,7 +83,7 @@ class Outward:
     async def _once(self) -> ClientResponse:
         trip, request, upstream = self._trip, self._trip.request, self._trip.upstream
         # The whole target in the place of the path leaves it byte for byte as it is, `?`, `#` and all.
-        target = upstream.target(request.raw_path)
+        target = trip.way.target(request.raw_path)
         url = URL.build(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path=target, encoded=True)
         asks_identity = trip.may_mend and trip.config.repair == "on"
         headers = onward(
@@ -95,7 +98,7 @@ class Outward:
         if upstream.authorization and "Authorization" not in headers:
             headers["Authorization"] = upstream.authorization
         body = request.content if request.body_exists else None
-        return await trip.session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
+        return await trip.way.session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
     def _refusal(self, error: ClientError | OSError) -> Refusal:
         upstream = self._trip.upstream

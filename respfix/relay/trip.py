@@ -4,27 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aiohttp import ClientSession, web
+from aiohttp import web
 
-from respfix.config import Config
+from respfix.config import Config, Listener
 from respfix.journal import Entry
 from respfix.relay.guard import HostGuard
 from respfix.relay.patience import Patience
+from respfix.relay.roll import Roll
 from respfix.relay.upstream import Upstream, is_responses
+from respfix.relay.ways import Way
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
     """One request on its way."""
 
-    config: Config
-    upstream: Upstream
+    way: Way
     guard: HostGuard
-    session: ClientSession
+    roll: Roll
+    listener: Listener  # where it came in
+    client: str  # whose it is, for counting
     request: web.BaseRequest
     entry: Entry
     patience: Patience
     is_last: bool  # respfix is stopping: this connection ends with this answer
+
+    @property
+    def config(self) -> Config:
+        """What applies to this request."""
+        return self.way.config
+
+    @property
+    def upstream(self) -> Upstream:
+        """Where it goes."""
+        return self.way.upstream
 
     @property
     def may_mend(self) -> bool:

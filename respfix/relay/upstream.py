@@ -1,4 +1,4 @@
-"""The one server behind respfix: its address, and the target that a request gets there.
+"""A server behind respfix: its address, and the target that a request gets there.
 
 Targets are joined as text. A URL library would tidy them up (`%7e`, `//`, `..`), and a relay must not.
 """
@@ -20,11 +20,14 @@ class Upstream:
     host: str  # IPv6 without brackets
     port: int
     path: str  # "" or "/v1"; no slash at its end
-    authorization: str | None  # from credentials in the URL; only for requests that bring none of their own
+    authorization: str | None = None  # from credentials in the URL; only for requests that bring none of their own
+    socket: str | None = None  # its path, for a server that listens on a unix socket
 
     @classmethod
     def parse(cls, url: str) -> Upstream:
         """Read a URL that the configuration has already found to be one."""
+        if url.startswith("unix:"):
+            return cls("http", "localhost", DEFAULT_PORTS["http"], "", socket=url.removeprefix("unix:"))
         parts = urlsplit(url)
         secret = None
         if parts.username is not None:
@@ -41,7 +44,7 @@ class Upstream:
 
     def __str__(self) -> str:
         """The URL for people: without its credentials."""
-        return f"{self.scheme}://{self.authority}{self.path}"
+        return f"unix:{self.socket}" if self.socket else f"{self.scheme}://{self.authority}{self.path}"
 
     def target(self, raw_path: str) -> str:
         """The request target at the upstream: path and query byte for byte, behind the upstream's own path.

@@ -1,27 +1,25 @@
 """Where the configuration comes from: the command line beats the environment, that the file, and that the defaults.
 
-This file knows names and places, no values: it finds out who gave which setting as which text, and `config.build`
-reads the text.
+This file knows names and places, no values: it finds out who gave which setting as which text, and `build` reads it.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
-from respfix.config import SETTINGS, Config, ConfigError, Given, masked, nearest
+from respfix.config.kinds import ConfigError, Given, Kind, nearest
+from respfix.config.settings import ROUTE_SETTINGS, ROUTES, SETTINGS
 
 DEFAULT_FILE = Path("/etc/respfix/config.yaml")
 PREFIX = "RESPFIX_"
 FILE_VARIABLE = "RESPFIX_CONFIG"
 MODEL_VARIABLE = "RESPFIX_CHECK_MODEL"  # for `respfix check URL`, which knows no other setting
 VARIABLES = {PREFIX + name.upper().replace(".", "_"): name for name in SETTINGS}
-SECTIONS = {name.rpartition(".")[0] for name in SETTINGS} - {""}
+LIST = ROUTES.removesuffix(".")  # only the file has it: a list of sections does not fit into a variable
 
 # Kubernetes and Docker links put these into the environment of every neighbour of a service called respfix-something.
 LINKS = re.compile(r"RESPFIX(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
@@ -64,70 +62,79 @@ def from_file(path: Path) -> dict[str, Given]:
     return dict(_leaves(root, path)) if root and not _is_empty(root) else {}
 
 
-def render(config: Config, given: Mapping[str, Given]) -> str:
-    """The configuration as YAML that reads back as it is; each line says who gave its value. Passwords are masked."""
-    lines, section = [], ""
-    for name in SETTINGS:
-        value = functools.reduce(getattr, name.split("."), config)
-        parent, _, key = name.rpartition(".")
-        if parent != section:
-            lines.append(f"{parent}:")
-            section = parent
-        origin = given[name].source if name in given else "default"
-        lines.append(f"{'  ' * bool(parent)}{key}: {_spell(value)}  # {origin}")
-    return "\n".join(lines) + "\n"
+def _leaves(
+    section: yaml.Node, path: Path, known: Mapping[str, Kind] = SETTINGS, prefix: str = "", number: str = ""
+) -> Iterator[tuple[str, Given]]:
+    """The settings of one section; `number` is the route's, which is part of the name and of no message."""
+    for name, source, node in _entries(section, path, known, prefix, number):
+        if name == LIST:
+            yield from _routes(node, path)
+        elif name in _sections(known):
+            if not _is_empty(node):
+                yield from _leaves(node, path, known, f"{name}.", number)
+        else:
+            yield number + name, Given(_text(node, known[name], f"{source}: {_said(name, number)}"), source)
 
 
-def _spell(value: object) -> str:
-    if isinstance(value, tuple):
-        return json.dumps(list(value))
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    return json.dumps(masked(str(value)))
+def _routes(node: yaml.Node, path: Path) -> Iterator[tuple[str, Given]]:
+    if _is_empty(node):
+        return
+    if not isinstance(node, yaml.SequenceNode):
+        raise ConfigError(f"{path}:{_line(node)}: routes: expected a list, each with a `-` and its settings")
+    for place, route in enumerate(node.value):
+        if isinstance(route, yaml.MappingNode) and not route.value:
+            raise ConfigError(f"{path}:{_line(route)}: routes: a route needs settings, such as `path: /name`")
+        yield from _leaves(route, path, ROUTE_SETTINGS, number=f"{ROUTES}{place}.")
 
 
-def _leaves(section: yaml.Node, path: Path, prefix: str = "") -> Iterator[tuple[str, Given]]:
-    for name, source, node in _entries(section, path, prefix):
-        if name not in SECTIONS:
-            yield name, Given(_text(node, name, source), source)
-        elif not _is_empty(node):
-            yield from _leaves(node, path, f"{name}.")
-
-
-def _entries(section: yaml.Node, path: Path, prefix: str) -> Iterator[tuple[str, str, yaml.Node]]:
+def _entries(
+    section: yaml.Node, path: Path, known: Mapping[str, Kind], prefix: str, number: str
+) -> Iterator[tuple[str, str, yaml.Node]]:
     """The keys of one section, each a known one and there only once."""
     if not isinstance(section, yaml.MappingNode):
-        place = prefix.removesuffix(".") or "the file"
+        place = _said(prefix, number).removesuffix(".") or "the file"
         raise ConfigError(f"{path}:{_line(section)}: {place}: expected keys with values, such as `key: value`")
     seen = set()
     for key, node in section.value:
         name, source = f"{prefix}{key.value}", f"{path}:{_line(key)}"
-        if name not in SETTINGS.keys() | SECTIONS or "." in str(key.value):
-            raise ConfigError(f"{source}: there is no setting {name!r}{_meant(name)}")
+        if number and name in SETTINGS.keys() - known.keys() | _sections(SETTINGS) - _sections(known):
+            raise ConfigError(f"{source}: {_said(name, number)}: is the same for all routes; set it at the top")
+        names = known.keys() | _sections(known) | (set() if number else {LIST})
+        if name not in names or "." in str(key.value):
+            raise ConfigError(f"{source}: there is no setting {_said(name, number)!r}{_meant(name, known)}")
         if name in seen:
-            raise ConfigError(f"{source}: {name} is given twice; remove one of the two")
+            raise ConfigError(f"{source}: {_said(name, number)} is given twice; remove one of the two")
         seen.add(name)
         yield name, source, node
 
 
-def _meant(name: str) -> str:
+def _sections(known: Mapping[str, Kind]) -> set[str]:
+    return {name.rpartition(".")[0] for name in known} - {""}
+
+
+def _said(name: str, number: str) -> str:
+    """How messages name a setting; they have a line, so a route needs no number."""
+    return ROUTES + name if number else name
+
+
+def _meant(name: str, known: Mapping[str, Kind]) -> str:
     """The nearest setting, also for a key that stands in the wrong section."""
-    return nearest(name, [*SETTINGS, *SECTIONS]) or nearest(_key(name), SETTINGS, by=_key)
+    return nearest(name, [*known, *_sections(known)]) or nearest(_key(name), known, by=_key)
 
 
 def _key(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _text(node: yaml.Node, name: str, source: str) -> str | tuple[str, ...]:
+def _text(node: yaml.Node, kind: Kind, place: str) -> str | tuple[str, ...]:
     if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
         return tuple(item.value for item in node.value)
     if not isinstance(node, yaml.ScalarNode):
-        raise ConfigError(f"{source}: {name}: expected {SETTINGS[name].expects}, not keys or lists of lists")
+        raise ConfigError(f"{place}: expected {kind.expects}, not keys or lists of lists")
     if node.tag.startswith("!"):
-        raise ConfigError(f"{source}: {name}: the tag {node.tag} means nothing here; write the value itself")
-    if _is_empty(node) and not SETTINGS[name].is_list:
-        raise ConfigError(f"{source}: {name}: has no value; expected {SETTINGS[name].expects}, or remove the key")
+        raise ConfigError(f"{place}: the tag {node.tag} means nothing here; write the value itself")
+    if _is_empty(node) and not kind.is_list:
+        raise ConfigError(f"{place}: has no value; expected {kind.expects}, or remove the key")
     return str(node.value)
 
 

@@ -1,0 +1,100 @@
+"""The server side of aiohttp: one client's connection, and what makes connections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+
+from respfix.config import Config
+from respfix.journal import log, place
+from respfix.relay import refuse
+from respfix.relay.refusal import Refusal
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+HEADERS = 256
+# How many complaints about malformed requests one second may hold; a scanner must not fill the disk.
+COMPLAINTS = 10
+
+
+class Connection(web.RequestHandler):
+    """One client's connection, which never repeats what it could not parse: aiohttp echoes it into answer and log."""
+
+    __slots__ = ()
+
+    _second = 0
+    _complaints = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; if they break the body that is being read, say so to who reads it, who would wait for ever."""
+        super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            current = self._current_request
+            body = self._messages[-2][1] if len(self._messages) > 1 else current.content if current else None
+            if body is not None and not body.is_eof():
+                body.set_exception(web.RequestPayloadError("the body is not framed as it says"))
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 (quotes the request)
+    ) -> web.StreamResponse:
+        """Answer a malformed request, or a fault of respfix's own."""
+        self._complain(status, exc)
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("the answer has begun and cannot become an error")
+        if status < 500:  # noqa: PLR2004 (HTTP's own border)
+            refusal = Refusal(status, "bad_request", "the request is malformed; nothing was sent on")
+        else:
+            refusal = Refusal(status, "internal_error", "something went wrong here; its log says where")
+        return refuse(refusal, is_last=True)
+
+    @classmethod
+    def _complain(cls, status: int, error: BaseException | None) -> None:
+        second = int(time.monotonic())
+        cls._complaints = cls._complaints + 1 if second == cls._second else 1
+        cls._second = second
+        if cls._complaints <= COMPLAINTS:
+            log.warning("answered %d: %s", status, place(error) if error else "no reason known")
+
+    @property
+    def is_idle(self) -> bool:
+        """Waits for a request."""
+        return self._current_request is None and not self._messages
+
+
+class Server(web.Server):
+    """Makes connections with exactly the settings given: aiohttp's own drops all of them if it does not know one."""
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def configure(self, config: Config) -> None:
+        """Give these settings to the connections that come from now on."""
+        self._kwargs = settings(config)
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """What aiohttp is told about a connection."""
+    return {
+        "auto_decompress": False,  # else the upstream gets an inflated body under the old Content-Encoding and length
+        "keepalive_timeout": config.timeouts.client_keepalive,
+        "max_line_size": config.admission.header_bytes,
+        "max_field_size": config.admission.header_bytes,
+        "max_headers": HEADERS,
+        "access_log": None,  # the default writes the query, and keys are found there
+        "logger": log.getChild("http"),
+    }
+
+
+def server_for(config: Config, handler: Handler) -> Server:
+    """The server side, for one listener."""
+    # With handler_cancellation a client's disconnect is seen in a millisecond instead of at the next write.
+    return Server(handler, handler_cancellation=True, **settings(config))

@@ -1,0 +1,49 @@
+"""The upstream at the start: is it respfix itself, and is anybody there?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+from respfix.journal import log
+from respfix.relay.upstream import Upstream
+
+
+async def is_own_address(upstream: Upstream, bound: list[tuple[Any, ...]]) -> bool:
+    """The upstream's name leads back to one of the sockets that are bound here: every request would loop for ever."""
+    ports = {address[1] for address in bound}
+    if upstream.port not in ports:
+        return False
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(upstream.host, upstream.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return False  # no such name yet; the probe will say so
+    hosts = {address[0] for address in bound if address[1] == upstream.port}
+    everywhere = bool(hosts & {"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
+    return any(info[4][0] in hosts or (everywhere and _is_local(info[0], str(info[4][0]))) for info in found)
+
+
+def _is_local(family: int, host: str) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe_socket:
+        try:
+            probe_socket.bind((host, 0))  # only an address of this machine can be bound
+        except OSError:
+            return False
+    return True
+
+
+async def probe(upstream: Upstream, seconds: float) -> None:
+    """Say whether anybody listens at the upstream; respfix works either way, as soon as somebody does."""
+    try:
+        async with asyncio.timeout(seconds or None):
+            _, writer = await asyncio.open_connection(upstream.host, upstream.port)
+    except (OSError, TimeoutError) as error:
+        reason = error.strerror or "no answer"
+        log.warning("upstream %s is not reachable (%s); requests get a 502 until it is", upstream, reason)
+        return
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    log.info("upstream %s is reachable", upstream)

@@ -1,0 +1,62 @@
+"""TLS on both sides. OpenSSL's own defaults decide about versions and ciphers: TLS 1.2 at least."""
+
+from __future__ import annotations
+
+import ssl
+
+from respfix.config import Tls, UpstreamTls
+from respfix.config.kinds import NamedFile
+
+
+def server_context(tls: Tls) -> ssl.SSLContext | None:
+    """How respfix shows itself to clients, or nothing; raises ConfigError for a file that cannot be used."""
+    if tls.certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    _show(context, tls.certificate, tls.key)
+    if tls.client_ca is not None:
+        _believe(context, tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(tls: UpstreamTls) -> ssl.SSLContext:
+    """Whom respfix believes to be its upstream; raises ConfigError for a file that cannot be used."""
+    context = ssl.create_default_context() if tls.ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if tls.ca is not None:
+        _believe(context, tls.ca)
+    if tls.certificate is not None:
+        _show(context, tls.certificate, tls.key)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _believe(context: ssl.SSLContext, authorities: NamedFile) -> None:
+    try:
+        context.load_verify_locations(authorities.path)
+    except ssl.SSLError:
+        raise authorities.error("holds no certificate in PEM form") from None
+    except OSError as error:
+        raise authorities.error(f"cannot be read: {error.strerror}") from None
+
+
+def _show(context: ssl.SSLContext, certificate: NamedFile, key: NamedFile | None) -> None:
+    key = key or certificate
+    for file in (certificate, key):
+        try:
+            file.path.read_bytes()
+        except OSError as error:
+            raise file.error(f"cannot be read: {error.strerror}") from None
+
+    def refuse() -> str:
+        raise key.error("is encrypted, and nobody is there to give the password")
+
+    try:
+        context.load_cert_chain(certificate.path, key.path, password=refuse)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise key.error("is not the key of the certificate") from None
+        raise certificate.error("and its key are not a certificate and a key in PEM form") from None
