@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import corpus
 import pytest
+from hypothesis import given, strategies as st
 
-from respfix.stream import Ending, Mender, Options, Report
+from respfix.stream import Ending, Limits, Mender, Options, Report
 from respfix.stream.frames import Frame
+from respfix.stream.stencil import Stencil
 
 STREAMS = {stream.name: stream for stream in (*corpus.CONFORMANT, *corpus.BROKEN, *corpus.RECORDED)}
 
@@ -16,7 +19,7 @@ STREAMS = {stream.name: stream for stream in (*corpus.CONFORMANT, *corpus.BROKEN
 class LongWay(Mender):
     """A mender that opens every event."""
 
-    def _by_stencil(self, _: Frame) -> bytes:
+    def _by_stencil(self, _: Stencil) -> bytes:
         return b""
 
 
@@ -29,20 +32,66 @@ def delta(text: str, number: int | None, **more: object) -> bytes:
     ).encode()
 
 
-def both_ways(body: bytes, options: Options | None = None) -> tuple[tuple[bytes, Report], tuple[bytes, Report]]:
-    """Give what leaves the short way and the long way, frame by frame."""
+def reads(body: bytes, size: int) -> list[bytes]:
+    """Cut a body into reads of so many bytes; 0 gives a read for each event, which is how a paced stream comes."""
+    if size:
+        return [body[at : at + size] for at in range(0, len(body), size)]
+    return re.findall(rb".+?(?:\n\n|\r\n\r\n|\Z)", body, re.DOTALL)
+
+
+def both_ways(body: bytes, options: Options | None = None, size: int = 0) -> tuple[tuple[bytes, Report], ...]:
+    """Give what leaves the short way in these reads, and what leaves the long way in one."""
     ways = []
-    for mender in (Mender(options), LongWay(options)):
-        out = b"".join(mender.feed(block + b"\n\n") for block in body.split(b"\n\n")[:-1])
+    for mender, chunks in ((Mender(options), reads(body, size)), (LongWay(options), [body])):
+        out = b"".join(map(mender.feed, chunks))
         ways.append((out + mender.close(Ending.COMPLETE), mender.report))
-    return ways[0], ways[1]
+    return tuple(ways)
 
 
+@pytest.mark.parametrize("size", [0, 700, 10**9], ids=["by-event", "by-700-bytes", "whole"])
 @pytest.mark.parametrize("dialect", ["default", "codex"])
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_short_way_gives_what_the_long_way_gives(name: str, dialect: str) -> None:
-    """Over the whole corpus, in both dialects: bytes, counts and endings are the same."""
-    short, long = both_ways(STREAMS[name].body, Options(seed="1", now=1, dialect=dialect))
+def test_the_short_way_gives_what_the_long_way_gives(name: str, dialect: str, size: int) -> None:
+    """Over the whole corpus, in both dialects and in all reads: bytes, counts and endings are the same."""
+    short, long = both_ways(STREAMS[name].body, Options(seed="1", now=1, dialect=dialect), size)
+
+    assert long == short
+
+
+# What may stand in a run: the usual, the odd, and what is no delta at all.
+TEXTS = st.sampled_from(
+    ['"plain"', '""', '"\\n"', '"\\u00e9\\ud83d\\ude00"', '"half \\ud83d"', '"bad \\q"', '"%s %"', "null", '"é"']
+)
+STEPS = st.sampled_from([1, 1, 1, 1, 1, 1, 3, 0, -2])
+ODD = st.sampled_from(
+    [
+        b"",
+        b"",
+        b"",
+        b"",
+        b": ping\n\n",
+        b"\n",
+        b'data: {"type":"response.output_text.delta","delta":"other","item_id":"msg_2"}\n\n',
+        b'event: ping\ndata: {"type":"ping"}\n\n',
+    ]
+)
+
+
+@given(
+    rows=st.lists(st.tuples(TEXTS, STEPS, ODD), min_size=1, max_size=40),
+    is_numbered=st.booleans(),
+    size=st.sampled_from([0, 1, 90, 250, 1000, 10**9]),
+    room=st.sampled_from([40, 10**6]),
+)
+def test_whatever_stands_between_the_deltas_both_ways_agree(
+    rows: list[tuple[str, int, bytes]], *, is_numbered: bool, size: int, room: int
+) -> None:
+    """Texts with escapes, numbers that jump or fall, comments and other events, up to the bound and beyond."""
+    body, number = b"", 0
+    for text, step, odd in rows:
+        number += step
+        body += delta(text, number if is_numbered else None) + odd
+    short, long = both_ways(body, Options(limits=Limits(text_bytes=room)), size)
 
     assert long == short
 

@@ -10,6 +10,7 @@ asked of a repair that has met a defect before the stream began, because in a st
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -127,10 +128,13 @@ def judge(body: bytes, ending: Ending = Ending.COMPLETE, dialect: str = "default
 def frames_of(body: bytes) -> list[Frame]:
     """Divide a body as the repair does."""
     framer = Framer(Limits().frame_bytes)
-    try:
-        return framer.feed(body) + framer.close()[0]
-    except FrameTooLargeError as error:
-        return error.frames
+    framer.take(body)
+    frames: list[Frame] = []
+    with suppress(FrameTooLargeError):
+        frames += iter(framer.frame, None)
+        framer.close()
+        frames += iter(framer.frame, None)
+    return frames
 
 
 class _Inspection:

@@ -10,6 +10,7 @@ I/O, so the same bytes give the same bytes, whatever reads they come in.
 
 from __future__ import annotations
 
+from operator import ne
 from typing import TYPE_CHECKING
 
 from respfix.stream.contract import Ending, Limits, Options, Report, Sighting
@@ -51,18 +52,15 @@ class Mender:
         """Take bytes as they came; give back the bytes that should have come (perhaps none)."""
         if self.report.stopped is not None:
             return chunk
-        try:
-            frames = self._framer.feed(chunk)
-        except FrameTooLargeError as error:
-            return self._mend(error.frames) + self._stop("frame-too-large") + error.rest
-        return self._mend(frames)
+        self._framer.take(chunk)
+        return self._mend()
 
     def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
         """The body has ended like this, after so many seconds; give back what is still owed."""
         if self.report.stopped is not None:
             return b""
-        frames, cut = self._framer.close()
-        rest = self._mend(frames)
+        cut = self._framer.close()
+        rest = self._mend()
         if self.report.stopped is not None:
             return rest + cut
         if cut and ending is Ending.COMPLETE:
@@ -77,47 +75,44 @@ class Mender:
         sign = self._engine.keepalive() if self._framer.is_between_frames else None
         return b"" if sign is None else self._written(sign)
 
-    def _mend(self, frames: list[Frame]) -> bytes:
-        """Mend whole frames; whatever goes wrong in here, no byte is lost and the stream goes on."""
+    def _mend(self) -> bytes:
+        """Mend what has come whole; whatever goes wrong in here, no byte is lost and the stream goes on."""
         out: list[bytes] = []
-        for place, frame in enumerate(frames):
-            try:
-                out.append(self._by_stencil(frame) or self._mended(frame))
-            except BoundExceededError as error:
-                stopped = str(error)
-            except Exception:  # noqa: BLE001 (a fault of the repair stops the repair, never the stream)
-                stopped = "internal-fault"
-            else:
-                continue
-            out.append(self._stop(stopped))
-            out += [later.raw for later in frames[place:]]
-            break
-        return b"".join(out)
+        frame: Frame | None = None
+        try:
+            while True:
+                if self._stencil is not None:
+                    out.append(self._by_stencil(self._stencil))
+                frame = self._framer.frame()
+                if frame is None:
+                    return b"".join(out)
+                out.append(self._mended(frame))
+                frame = None
+        except (BoundExceededError, FrameTooLargeError) as error:
+            stopped = str(error)
+        except Exception:  # noqa: BLE001 (a fault of the repair stops the repair, never the stream)
+            stopped = "internal-fault"
+        return b"".join((*out, self._stop(stopped), frame.raw if frame else b"", self._framer.drain()))
 
-    def _by_stencil(self, frame: Frame) -> bytes:
-        """Mend one more delta like the one before it; nothing if it is none."""
-        stencil, part = self._stencil, self._repair.spoke
-        if stencil is None or part is None or frame.faults:
+    def _by_stencil(self, stencil: Stencil) -> bytes:
+        """Mend all deltas that have come and are like the one before them; nothing if the next is not."""
+        run = stencil.read(self._framer.window())
+        numbers = self._engine.take_more(run.text, run.numbers, run.count) if run else None
+        if run is None or numbers is None:
             return b""
-        trace = stencil.read(frame.raw)
-        if trace is None:
-            return b""
-        number = self._repair.door.number_for(trace.number)
-        if number is None:
-            return b""
-        self._repair.hear(part, trace.text, trace.number)
-        self._repair.door.pass_by(number)
-        self.report.events_in += 1
-        self.report.events_out += 1
-        if stencil.is_faithful and trace.number in (None, number):
-            return frame.raw
-        self.report.rewritten += 1
+        self._framer.skip(len(run.raw))
+        self.report.events_in += run.count
+        if stencil.is_faithful and (numbers is run.numbers or not run.numbers):
+            return run.raw
+        self.report.rewritten += sum(map(ne, run.numbers, numbers)) if stencil.is_faithful else run.count
         for slug in stencil.slugs:
-            self.report.defects[slug] += 1
-        return stencil.write(trace, number)
+            self.report.defects[slug] += run.count
+        return stencil.write(run, numbers)
 
     def _mended(self, frame: Frame) -> bytes:
         """Read one frame and give what leaves for it."""
+        if not frame.fields and not frame.faults:
+            return frame.raw  # comments and blank lines mean nothing, also to the stencil
         self._offset, self._stencil = frame.offset, None
         self._triage.recent.clear()
         event = read(frame.data, frame) if frame.data is not None else None
@@ -130,11 +125,11 @@ class Mender:
         if event is None:
             return frame.raw
         self._style = self._style or Style.of(frame)
-        was_dirty = self._triage.is_dirty
+        phase = self._engine.phase
         left = self._engine.take(event)
         written = self._write(left)
-        is_alone = looks_right(event) and not frame.faults and len(left) == 1 and was_dirty is self._triage.is_dirty
-        if is_alone and self._repair.spoke is not None and self._triage.witness is None:
+        is_alone = len(left) == 1 and not frame.faults and looks_right(event) and phase == self._engine.phase
+        if is_alone and self._engine.spoke and self._triage.witness is None:
             self._stencil = cut(frame, event, left[0], written, tuple(self._triage.recent))
         return written
 

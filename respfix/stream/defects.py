@@ -766,6 +766,14 @@ class Triage:
         if self._text > self.limits.text_bytes:
             raise BoundExceededError("too-much-text")
 
+    def has_room(self, length: int) -> bool:
+        """Count remembered text, unless it would go beyond the bound."""
+        text = self._text + length
+        if text > self.limits.text_bytes:
+            return False
+        self._text = text
+        return True
+
     def hold(self, event: Event) -> None:
         """Count an event that has to wait; raise beyond the bound."""
         self._held_events += 1

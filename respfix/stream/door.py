@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from respfix.stream.event import COMMENT, DONE, Event
 from respfix.stream.grammar import ITEM_ADDED, ITEM_DONE, KEEPALIVE, PLACES, PREFIX, Role
 from respfix.stream.splice import same
-from respfix.stream.values import whole_number
+from respfix.stream.values import rises, whole_number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from respfix.stream.defects import Triage
     from respfix.stream.dialects import Dialect
     from respfix.stream.ledger import Item
@@ -40,7 +42,7 @@ class Door:
     _out: list[Event] = field(default_factory=list)
     _next_index: int = 0
     _last_number: int = -1
-    _renumbers: bool = False
+    renumbers: bool = False  # from now on every number is respfix's own
     _is_numbered: bool = False  # upstream counts its events
     _speaker: Item | None = None  # the message that is being said
     _parked: dict[int, list[Draft]] = field(default_factory=dict)  # messages that have not said a word yet, by id()
@@ -62,7 +64,7 @@ class Door:
         elif self._speaker is not None and draft.item is not self._speaker and self.triage.mend("codex-overlap"):
             self.triage.hold(draft.event)
             self._held.append(draft)
-            self._renumbers = True
+            self.renumbers = True
         elif draft.item.kind.type in self.dialect.speakers:
             self._speak(draft, draft.item)
         elif not self._has_faded(draft) or not self.drop("codex-overlap"):
@@ -73,23 +75,24 @@ class Door:
         if not self.triage.mend(slug):
             return False
         self.triage.report.dropped += 1
-        self._renumbers = True
+        self.renumbers = True
         return True
 
     def reorders(self) -> None:
         """An event will leave later than it came, so the numbers that came are of no use any more."""
-        self._renumbers = True
+        self.renumbers = True
 
-    def number_for(self, came: int | None) -> int | None:
-        """Give the number under which the next delta of a run leaves; None where that takes more thought."""
-        if self._renumbers or (came is None and not self._is_numbered):
-            return self._last_number + 1
-        return came if came is not None and came > self._last_number else None
+    def numbers_for(self, came: Sequence[int], count: int) -> Sequence[int] | None:
+        """Give the numbers under which so many deltas in a row leave; None where that takes more thought."""
+        due = self._last_number + 1
+        if self.renumbers or not (came or self._is_numbered):
+            return range(due, due + count)
+        return came if came and came[0] >= due and rises(came) else None
 
-    def pass_by(self, number: int) -> None:
-        """An event has left with this number without coming through the door."""
-        self._last_number = number
-        self._left += 1
+    def pass_by(self, numbers: Sequence[int]) -> None:
+        """Events have left with these numbers without coming through the door."""
+        self._last_number = numbers[-1]
+        self._left += len(numbers)
 
     def flush(self) -> None:
         """Let everything leave that still waits for somebody to finish, in the order it came."""
@@ -118,7 +121,7 @@ class Door:
             return
         if parked is not None:
             self._speaker = item
-            self._renumbers = self._renumbers or self._left != self._parked_at[id(item)]
+            self.renumbers = self.renumbers or self._left != self._parked_at[id(item)]
             self._faded.update(key for key, other in self._open.items() if other.kind.type in self.dialect.faders)
             for earlier in self._parked.pop(id(item)):
                 self._leave(earlier)
@@ -170,7 +173,7 @@ class Door:
         number = came if type(came) is int else None
         due = self._last_number + 1
         if draft.event.is_made:
-            self._renumbers = True
+            self.renumbers = True
             number = changes["sequence_number"] = due
         elif number is None:
             if self.triage.mend("missing-sequence-number" if came is None else "wrong-kind"):
@@ -178,10 +181,10 @@ class Door:
             elif self._is_numbered:
                 return  # a keepalive without a number in a stream that has them
             number = due
-        elif (self._renumbers and number != due) or (
+        elif (self.renumbers and number != due) or (
             number <= self._last_number and self.triage.mend("sequence-number-not-rising")
         ):
-            self._renumbers = True
+            self.renumbers = True
             number = changes["sequence_number"] = due
         self._is_numbered = self._is_numbered or came is not None
         self._last_number = max(number, due)

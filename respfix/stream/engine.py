@@ -17,6 +17,8 @@ from respfix.stream.quirks import QUIRKS, looks_right
 from respfix.stream.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from respfix.stream.event import Event
 
 
@@ -36,6 +38,28 @@ class Engine:
     def take(self, event: Event) -> list[Event]:
         """Take an event as it came; give those that leave for it."""
         return self._counted(self.repair.take(event) if looks_right(event) else self._take_odd(event))
+
+    @property
+    def spoke(self) -> bool:
+        """The last event was a delta that left at once, so that more like it may be taken together."""
+        return self.repair.spoke is not None
+
+    @property
+    def phase(self) -> tuple[bool, bool]:
+        """While it is the same, the same is done to deltas that are alike."""
+        return self.triage.is_dirty, self.repair.door.renumbers
+
+    def take_more(self, text: str, numbers: Sequence[int], count: int) -> Sequence[int] | None:
+        """Take deltas that differ from the last event in text and number only, and give the numbers they leave under.
+
+        `numbers` are upstream's, none where it does not count. None: they must be taken one by one.
+        """
+        leave = self.repair.door.numbers_for(numbers, count)
+        if leave is None or not self.repair.hear(text, numbers):
+            return None
+        self.repair.door.pass_by(leave)
+        self.report.events_out += count
+        return leave
 
     def close(self, ending: Ending, seconds: float) -> list[Event]:
         """No more events will come: give what is still owed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -32,13 +33,12 @@ _ANY_LINE_END = re.compile(rb"\r\n|\r")
 _PLAIN = re.compile(rb"(?:event: ?([^\r\n]*)\n)?data: ?([^\r\n]*)\n\n")
 
 
-class FrameTooLargeError(Exception):
-    """A frame grew beyond the bound; `frames` came before it, `rest` is every byte that has not been given out yet."""
+# How many bytes are shown to the stencil at once: more than one read brings, and little enough to be looked at again.
+_WINDOW = 2**16
 
-    def __init__(self, frames: list[Frame], rest: bytes) -> None:
-        super().__init__(f"a frame is larger than the bound: {len(rest)} bytes and no end")
-        self.frames = frames
-        self.rest = rest
+
+class FrameTooLargeError(Exception):
+    """A frame grew beyond the bound; its bytes can still be drained."""
 
 
 @dataclass(slots=True)
@@ -75,86 +75,121 @@ class Framer:
 
     bound: int = 32 * 2**20
     off: Collection[str] = ()
-    _rest: bytearray = field(default_factory=bytearray)
+    _rest: bytes | bytearray = b""  # the very chunk, or an unfinished frame and what has come of it since
+    _at: int = 0  # where the next frame begins
     _scanned: int = 0  # no blank line ends before this place
     _lined: int = 0  # complete lines of the unfinished block have been looked at up to here
     _sought: int = 0  # and the unfinished line after them has no end before this place
-    _block: _Block = field(default_factory=_Block)
+    _block: _Block | None = None  # of the unfinished frame, once one of its lines has been looked at
     _has_cr: bool = False
     _offset: int = 0  # of the next frame
     _skip_lf: bool = False
     _faults: tuple[str, ...] = ()  # found before the next frame, to be told with it
     _began: bool = False
+    _ready: deque[Frame] = field(default_factory=deque)  # came in one block with the frame before
 
     @property
     def is_between_frames(self) -> bool:
         """Nothing of an unfinished frame is waiting."""
-        return not self._rest
+        return self._at == len(self._rest)
 
-    def feed(self, chunk: bytes) -> list[Frame]:
-        """Take bytes, give the frames they completed; raise FrameTooLargeError beyond the bound."""
-        self._rest += chunk
-        if not self._began and not self._begin():
-            return []
+    def take(self, chunk: bytes) -> None:
+        """Take bytes."""
+        if self._rest:
+            self._rest += chunk
+        else:
+            self._rest = chunk
         self._has_cr = self._has_cr or b"\r" in chunk
-        frames = list(self._cut())
-        if len(self._rest) > self.bound:
-            raise FrameTooLargeError(frames, self.drain())
-        return frames
+        if not self._began:
+            self._begin()
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
         """Take a byte order mark off: the specification allows it, but Codex loses the first event to it."""
         if len(self._rest) < len(BOM) and BOM.startswith(self._rest):
-            return False
+            return
         self._began = True
-        self._has_cr = b"\r" in self._rest
         if self._rest.startswith(BOM) and "byte-order-mark" not in self.off:
-            del self._rest[: len(BOM)]
-            self._offset = len(BOM)
+            self._at = self._offset = len(BOM)
             self._faults = ("byte-order-mark",)
-        return True
 
-    def close(self) -> tuple[list[Frame], bytes]:
-        """Give the frames that are left, an event that only lacks its blank line with it, and the rest of a cut one."""
-        rest = self.drain()
+    def frame(self) -> Frame | None:
+        """Give the next frame, once all of it has come; raise FrameTooLargeError beyond the bound."""
+        if self._ready:
+            return self._ready.popleft()
+        if self._at == len(self._rest):
+            self._rest = b""
+            self._pass(0)
+            return None
+        end = self._end_of_frame(self._at) if self._began else None
+        if end is not None:
+            block = bytes(self._rest[self._at : end])
+            self._pass(end)
+            if plain := _PLAIN.fullmatch(block):  # nearly every frame: an event line, a data line, LF
+                event = decoded(plain[1]) if plain[1] is not None else None
+                offset, self._offset = self._offset, self._offset + len(block)
+                return Frame(block, event, plain[2], self._take_faults(), fields=True, offset=offset)
+            self._ready.extend(map(self._frame, self._divide(block)))
+            return self._ready.popleft()
+        self._forget_passed()
+        if len(self._rest) > self.bound:
+            raise FrameTooLargeError("frame-too-large")
+        return None
+
+    def window(self) -> bytes:
+        """Give some of the bytes that `frame` has not come to; none where the next frame is not theirs alone."""
+        if self._ready or self._skip_lf or self._faults:
+            return b""
+        return bytes(self._rest[self._at : self._at + _WINDOW])
+
+    def skip(self, length: int) -> None:
+        """Whole frames of this length, seen in the window, have been read by somebody else."""
+        self._pass(self._at + length)
+        self._offset += length
+
+    def _pass(self, end: int) -> None:
+        self._at = self._scanned = self._lined = self._sought = end
+        self._block = None
+
+    def _forget_passed(self) -> None:
+        at, self._at = self._at, 0
+        if at or isinstance(self._rest, bytes):
+            self._rest = bytearray(self._rest[at:])
+        self._scanned = max(0, len(self._rest) - 3)
+        self._lined = max(0, self._lined - at)
+        self._sought = max(0, self._sought - at)
+
+    def close(self) -> bytes:
+        """Nothing more will come: an event that only lacks its blank line is a frame; give the rest of a cut one."""
+        rest = self._drained()
         if not rest:
-            return [], b""
+            return b""
         *pieces, end = self._divide(rest)
-        frames, last = [self._frame(piece) for piece in pieces], self._frame(end, is_last=True)
+        self._ready.extend(map(self._frame, pieces))
+        last = self._frame(end, is_last=True)
         if last.data is None or _ends_in_blank_line(last.raw):
             is_whole = not last.fields and last.raw.endswith((b"\n", b"\r"))
-            return ([*frames, last], b"") if is_whole or _ends_in_blank_line(last.raw) else (frames, last.raw)
-        if not is_whole_object(last.data):
-            return frames, last.raw
-        line_end = b"\r\n" if b"\r\n" in last.raw else b"\n"
-        ends = 1 if last.raw.endswith(b"\n") else 2
-        return [*frames, self._mended(last, last.raw + line_end * ends, "unterminated-event")], b""
+            if not (is_whole or _ends_in_blank_line(last.raw)):
+                return last.raw
+        elif not is_whole_object(last.data):
+            return last.raw
+        else:
+            line_end = b"\r\n" if b"\r\n" in last.raw else b"\n"
+            ends = 1 if last.raw.endswith(b"\n") else 2
+            last = self._mended(last, last.raw + line_end * ends, "unterminated-event")
+        self._ready.append(last)
+        return b""
 
     def drain(self) -> bytes:
         """Give back every byte that is still held, as it came."""
-        rest = bytes(self._rest)
-        self._rest.clear()
-        self._scanned = self._lined = self._sought = 0
-        self._block = _Block()
-        return rest
+        ready = b"".join(frame.raw for frame in self._ready)
+        self._ready.clear()
+        return ready + self._drained()
 
-    def _cut(self) -> Iterator[Frame]:
-        """Take every finished frame off the front of what has come."""
-        rest, start = self._rest, 0
-        while (end := self._end_of_frame(start)) is not None:
-            block = bytes(rest[start:end])
-            start = self._scanned = self._lined = self._sought = end
-            self._block = _Block()
-            if plain := _PLAIN.fullmatch(block):  # nearly every frame: an event line, a data line, LF
-                event = decoded(plain[1]) if plain[1] is not None else None
-                yield Frame(block, event, plain[2], self._take_faults(), fields=True, offset=self._offset)
-                self._offset += len(block)
-            else:
-                yield from map(self._frame, self._divide(block))
-        del rest[:start]
-        self._scanned = max(0, len(rest) - 3)
-        self._lined = max(0, self._lined - start)
-        self._sought = max(0, self._sought - start)
+    def _drained(self) -> bytes:
+        rest = bytes(self._rest[self._at :])
+        self._rest = b""
+        self._pass(0)
+        return rest
 
     def _take_faults(self) -> tuple[str, ...]:
         faults, self._faults = self._faults, ()
@@ -166,7 +201,7 @@ class Framer:
         if self._skip_lf and start < len(rest):
             self._skip_lf = False
             if rest.startswith(b"\n", start):
-                del rest[start]
+                start = self._at = start + 1
                 self._offset += 1
         if start < len(rest) and rest[start] in b"\r\n" and (lead := _LINE_END.match(rest, start)):
             return lead.end()  # a blank line too many is a frame of its own and needs no waiting
@@ -184,8 +219,9 @@ class Framer:
     def _begin_of_next(self, start: int) -> int | None:
         """Where the next event begins although no blank line stands before it."""
         at = max(start, self._lined)
+        block = self._block = self._block or _Block()
         while line := _LINE_END.search(self._rest, max(at, self._sought)):
-            if self._block.begins_anew(bytes(self._rest[at : line.end()])):
+            if block.begins_anew(bytes(self._rest[at : line.end()])):
                 return at
             at = self._lined = self._sought = line.end()
         self._sought = max(start, len(self._rest) - 1)  # the last byte may be the first half of CR LF

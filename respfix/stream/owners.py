@@ -13,10 +13,10 @@ from respfix.stream.brackets import Brackets
 from respfix.stream.event import Body, Event
 from respfix.stream.grammar import Array, Kind, Leaf, Place, Role, own_leaf
 from respfix.stream.ledger import Item, Names, Part
-from respfix.stream.values import text_of, whole_number
+from respfix.stream.values import rises, text_of, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from respfix.stream.contract import Options
     from respfix.stream.defects import Triage
@@ -145,17 +145,13 @@ class Owners(Brackets):
         number = event.body.get("sequence_number")
         return self._numbers_rise and type(number) is int and number <= self._highest_number
 
-    def hear(self, part: Part, text: str, number: int | None) -> None:
-        """Take one more delta of the part that spoke last; raise BoundExceededError beyond the bound."""
-        self.triage.count_text(len(text))
-        part.say(text)
-        if number is not None:
-            self.count(number)
-
-    def count(self, number: int) -> None:
-        """Take one of upstream's sequence numbers."""
-        self._numbers_rise = self._numbers_rise and number > self._highest_number
-        self._highest_number = max(self._highest_number, number)
+    def count(self, numbers: Sequence[int]) -> None:
+        """Take upstream's sequence numbers."""
+        if numbers[0] > self._highest_number and rises(numbers):
+            self._highest_number = numbers[-1]
+        else:
+            self._numbers_rise = False
+            self._highest_number = max(self._highest_number, *numbers)
 
 
 def names_in(event: Event, body: Body) -> Names:

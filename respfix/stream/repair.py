@@ -31,7 +31,7 @@ from respfix.stream.splice import same
 from respfix.stream.values import at, closing_value, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from respfix.stream.contract import Options
     from respfix.stream.defects import Triage
@@ -65,7 +65,16 @@ class Repair(Owners):
         else:
             self._steps[place.scope, place.role](event, place)
         if type(number := event.body.get("sequence_number")) is int:
-            self.count(number)
+            self.count((number,))
+
+    def hear(self, text: str, numbers: Sequence[int]) -> bool:
+        """Take more deltas of the part that spoke last, if one did and there is room for them."""
+        if self.spoke is None or not self.triage.has_room(len(text)):
+            return False
+        self.spoke.say(text)
+        if numbers:
+            self.count(numbers)
+        return True
 
     def _response_opens(self, event: Event, _: Place) -> None:
         came = event.body.get("response")

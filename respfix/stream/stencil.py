@@ -2,8 +2,8 @@
 
 Between two brackets the deltas of one value differ in three places only: the text, the sequence number, and OpenAI's
 random `obfuscation`. So once a delta has gone the long way alone (one frame in, the same frame out, changed or not),
-its frame is a stencil: the next frame that is equal to it everywhere else means the same event, and the same is done to
-it, without opening its JSON. Everything else makes the stencil void.
+its frame is a stencil: the frames after it that are equal to it everywhere else mean the same event, and the same is
+done to them, all that came in one read at once, without opening their JSON. Everything else makes the stencil void.
 
 Nothing is decided here. Take the stencil away and no output changes, only its price (a property test holds this).
 """
@@ -18,85 +18,144 @@ from typing import TYPE_CHECKING
 from respfix.stream.splice import spans
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from respfix.stream.event import Event
     from respfix.stream.frames import Frame
 
-_TEXT = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\.)*+"')  # a JSON string; its escapes are checked by who reads it
-_NUMBER = re.compile(rb"(?:0|[1-9][0-9]{0,17})(?![0-9.eE])")
-_VARIABLES = {"delta": _TEXT, "obfuscation": _TEXT, "sequence_number": _NUMBER}
+_WORD = rb'"([^"\\\x00-\x1f]*+)"'
+# What may differ between two frames, and how it is spelled. An id may not differ, but it is a variable of the pattern
+# all the same: two streams of one server then have the same pattern, and `re` compiles it once (250 us).
+_CELLS = {
+    "delta": rb'"((?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+)"',  # a JSON string; its escapes are checked by who reads it
+    "obfuscation": _WORD,
+    "item_id": _WORD,
+    "sequence_number": rb"(0|[1-9][0-9]{0,17})",
+}
+_BLANKS = {"delta": b'"%b"', "obfuscation": b'"%b"', "sequence_number": b"%d"}
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What a frame says where it differs from its stencil."""
+@dataclass(slots=True)
+class Run:
+    """Deltas in a row that fit the stencil: what they say where they differ from it."""
 
+    raw: bytes
+    count: int
     text: str
-    number: int | None
-    values: dict[str, bytes]
+    numbers: Sequence[int]  # upstream's; empty where it does not number its events
+    cells: Sequence[bytes]  # what stood in the stencil's places, row by row
 
 
 @dataclass(frozen=True, slots=True)
 class Stencil:
     """One delta frame, cut at the places where the next one may differ."""
 
-    head: tuple[tuple[bytes, str], ...]  # what stands before each variable as it came, and the variable
-    tail: bytes
-    out_head: tuple[tuple[bytes, str], ...]  # the same for what leaves
-    out_tail: bytes
+    row: re.Pattern[bytes]
+    width: int  # places in the frame
+    size: int  # of everything else in it
+    text_at: int  # the group of the row that is the text
+    number_at: int | None
+    id_at: int
+    item_id: bytes | None
+    out_row: bytes
+    out_at: tuple[int | None, ...]  # the groups that stand in its places; None is the number under which it leaves
     slugs: tuple[str, ...]  # the defects that are mended in every such frame
-    is_faithful: bool  # it left as it came
+    is_faithful: bool  # it left as it came, but for its number
 
-    def read(self, raw: bytes) -> Trace | None:
-        """Read a frame that fits; None for any other."""
-        at, values = 0, {}
-        for literal, variable in self.head:
-            if not raw.startswith(literal, at):
-                return None
-            found = _VARIABLES[variable].match(raw, at + len(literal))
-            if found is None:
-                return None
-            values[variable], at = found[0], found.end()
-        if raw[at:] != self.tail:
+    def read(self, window: bytes) -> Run | None:
+        """Read all frames that fit, from the first on; None where it does not fit."""
+        if one := self.row.fullmatch(window):
+            return self._one(window, one.groups())
+        raw, cells = self._several(window)
+        texts, ids = cells[self.text_at :: self.width], cells[self.id_at :: self.width]
+        if not texts or (self.item_id is not None and ids.count(self.item_id) != len(ids)):
             return None
         try:
-            text = values["delta"]
-            said = json.loads(text) if b"\\" in text else text[1:-1].decode()
+            text = _joined(texts)
         except ValueError:
             return None
-        number = values.get("sequence_number")
-        return Trace(said, int(number) if number is not None else None, values)
+        numbers = () if self.number_at is None else [*map(int, cells[self.number_at :: self.width])]
+        return Run(raw, len(texts), text, numbers, cells)
 
-    def write(self, trace: Trace, number: int) -> bytes:
-        """Give the frame that leaves for one that was read."""
-        out: list[bytes] = []
-        for literal, variable in self.out_head:
-            out += (literal, b"%d" % number if variable == "sequence_number" else trace.values[variable])
-        return b"".join((*out, self.out_tail))
+    def _one(self, raw: bytes, cells: Sequence[bytes]) -> Run | None:
+        """The same for one frame, which is what a read brings when nothing delays them; lists of one cost double."""
+        text = cells[self.text_at]
+        if self.item_id is not None and cells[self.id_at] != self.item_id:
+            return None
+        try:
+            said = text.decode() if b"\\" not in text else _joined((text,))
+        except ValueError:
+            return None
+        return Run(raw, 1, said, () if self.number_at is None else (int(cells[self.number_at]),), cells)
+
+    def write(self, run: Run, numbers: Sequence[int]) -> bytes:
+        """Give the frames that leave for those that were read, under these numbers."""
+        if run.count == 1:
+            return self.out_row % tuple([numbers[0] if at is None else run.cells[at] for at in self.out_at])
+        columns = (numbers if at is None else run.cells[at :: self.width] for at in self.out_at)
+        return b"".join(map(self.out_row.__mod__, zip(*columns, strict=True)))
+
+    def _several(self, window: bytes) -> tuple[bytes, list[bytes]]:
+        """Give the frames that fit, from the first on, and what stands in their places."""
+        parts = self.row.split(window)  # what no row took, the cells of a row, what no row took, and so on
+        *gaps, rest = parts[:: self.width + 1]
+        end = len(window) - len(rest)
+        if any(gaps):
+            del parts[next(place for place, gap in enumerate(gaps) if gap) * (self.width + 1) :]
+            end = len(parts) // (self.width + 1) * self.size + sum(map(len, parts))
+        del parts[:: self.width + 1]
+        return window[:end], parts
 
 
 def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str, ...]) -> Stencil | None:
     """Make a stencil of a delta that came in this frame and left as these bytes; None where it can be none."""
     if came.body.get("logprobs") or not isinstance(came.body.get("delta"), str):
         return None  # probabilities are gathered, and differ anyway
-    head, tail = _pieces(frame.raw, came)
-    out_head, out_tail = _pieces(written, left)
-    known = {variable for _, variable in head} | {"sequence_number"}
-    if not head or not out_head or not {variable for _, variable in out_head} <= known:
+    head, tail = _pieces(frame.raw, came, _CELLS)
+    came_as, left_as = (_pieces(*pair, _BLANKS) for pair in ((frame.raw, came), (written, left)))
+    variables = [variable for _, variable in head]
+    out_variables = [variable for _, variable in left_as[0]]
+    if not {*out_variables} <= {*variables, "sequence_number"} or "delta" not in variables:
         return None
-    return Stencil(head, tail, out_head, out_tail, slugs, written == frame.raw)
+    row = re.compile(b"".join(re.escape(literal) + _CELLS[variable] for literal, variable in head) + re.escape(tail))
+    own = row.fullmatch(frame.raw)
+    if own is None:
+        return None
+    places = {variable: place for place, variable in enumerate(variables)}
+    out_row = b"".join(literal.replace(b"%", b"%%") + _BLANKS[variable] for literal, variable in left_as[0])
+    return Stencil(
+        row=row,
+        width=row.groups,
+        size=len(frame.raw) - sum(map(len, own.groups())),
+        text_at=places["delta"],
+        number_at=places.get("sequence_number"),
+        id_at=places.get("item_id", 0),
+        item_id=own[1 + places["item_id"]] if "item_id" in places else None,
+        out_row=out_row + left_as[1].replace(b"%", b"%%"),
+        out_at=tuple(None if variable == "sequence_number" else places[variable] for variable in out_variables),
+        slugs=slugs,
+        is_faithful=came_as == left_as,
+    )
 
 
-def _pieces(raw: bytes, event: Event) -> tuple[tuple[tuple[bytes, str], ...], bytes]:
-    """Cut a frame at its event's variables."""
+def _joined(texts: Sequence[bytes]) -> str:
+    """Read JSON strings without their quotes, each by itself: half a character in one is a fault; ValueError."""
+    if b"\\" in b"".join(texts):
+        return "".join(json.loads(b'["' + b'","'.join(texts) + b'"]'))
+    return "".join(map(bytes.decode, texts))
+
+
+def _pieces(raw: bytes, event: Event, variables: Collection[str]) -> tuple[list[tuple[bytes, str]], bytes]:
+    """Cut a frame at its event's variables: what stands before each, and what stands after the last."""
     data = event.data()
     begin = raw.find(data)
-    if begin < 0 or "delta" not in event.body:
-        return (), b""
+    if begin < 0:
+        return [], b""
     cuts: list[tuple[bytes, str]] = []
     at = 0
     for key, (start, end) in spans(event.text).items():
-        if key in _VARIABLES:
+        if key in variables:
             place = begin + len(event.text[:start].encode("utf-8", "surrogateescape"))
             cuts.append((raw[at:place], key))
             at = place + len(event.text[start:end].encode("utf-8", "surrogateescape"))
-    return tuple(cuts), raw[at:]
+    return cuts, raw[at:]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from operator import lt
 from typing import TYPE_CHECKING
 
 from respfix.stream.splice import dump, is_object
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from respfix.stream.event import Body
     from respfix.stream.grammar import Leaf
     from respfix.stream.ledger import Item, Part
@@ -23,6 +26,11 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
         return int(value)
     return value if isinstance(value, int) else None
+
+
+def rises(numbers: Sequence[int]) -> bool:
+    """Is each number greater than the one before it?"""
+    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
 
 
 def text_of(value: object) -> str | None:
