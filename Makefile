@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
 
-.PHONY: check coverage test test-clients test-codex
+.PHONY: check coverage crowd test test-clients test-codex
 
 test: .venv/test
 	@$(BIN)/pytest
@@ -17,6 +17,10 @@ test-codex: .venv/test
 # Every line and branch of the repair, by its own tests; measuring takes three times as long as testing.
 coverage: .venv/test
 	@$(BIN)/pytest --cov=respfix.stream --cov-report=term-missing --cov-fail-under=100 $(ENGINE:%=tests/test_%.py)
+
+# 2,000 streams at once instead of 500.
+crowd: .venv/test
+	@TEST_CROWD=2000 $(BIN)/pytest tests/test_crowd.py
 
 check: .venv/dev
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

@@ -7,7 +7,6 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Callable
 
 from aiohttp import ClientResponse, web
 from aiohttp.http import StreamWriter
@@ -112,27 +111,26 @@ class Homeward:
         self._answer = answer = Answer.relaying(self._upstream, is_rewritten=is_rewritten)
         if self._trip.is_last:
             answer.force_close()
-        await answer.begin(self._trip.request)
+        await answer.prepare(self._trip.request)
         return answer
 
-    def _send(self, answer: Answer, data: bytes) -> bool:
-        """Send more of the body; False if the client should be waited for."""
+    async def _write(self, answer: Answer, data: bytes) -> None:
         entry = self._trip.entry
         if not entry.sent:
             entry.first_out = entry.seconds
         entry.sent += len(data)
-        return answer.send(data)
+        await answer.write(data)
 
     async def _pipe(self, source: Source, first: bytes = b"", *, tap: Tap | None = None) -> Answer:
         answer = await self._begin()
-
-        def take(chunk: bytes) -> bool:
-            is_taken = self._send(answer, chunk)
+        chunk = first or await source.read()
+        self._trip.entry.first_in = self._trip.entry.seconds
+        while chunk:
+            await self._write(answer, chunk)
             if tap:
                 tap.feed(chunk)
-            return is_taken
-
-        ending = await self._flow(source, answer, take, first)
+            chunk = await source.read()
+        ending = source.ending or Ending.CUT
         if tap:
             tap.close(ending, self._trip.entry.seconds)
         return await self._end(answer, ending)
@@ -143,36 +141,27 @@ class Homeward:
         trip.entry.report = mender.report
         answer = await self._begin(is_rewritten=True)
         awake = self._keep_awake(answer, mender)
-        is_over = False
-
-        def take(chunk: bytes) -> bool:
-            nonlocal is_over
-            mended = mender.feed(chunk)
-            is_taken = self._send(answer, mended) if mended else True
-            if not is_over and mender.is_over:
-                is_over = True
-                trip.patience.end_within(trip.config.timeouts.grace, Ending.OVER)
-            return is_taken
-
         try:
-            ending = await self._flow(source, answer, take, first)
+            ending = await self._flow(source, mender, answer, first)
         finally:
             if awake:
                 awake.cancel()
         if tail := mender.close(ending, trip.entry.seconds):
-            self._send(answer, tail)
+            await self._write(answer, tail)
         return await self._end(answer, ending, is_told=mender.report.terminal is not None)
 
-    async def _flow(
-        self, source: Source | Decoded, answer: Answer, take: Callable[[bytes], bool], chunk: bytes
-    ) -> Ending:
+    async def _flow(self, source: Source | Decoded, mender: Mender, answer: Answer, chunk: bytes) -> Ending:
         """One read, at most one write; nothing waits for more."""
+        trip = self._trip
+        is_over = False
         chunk = chunk or await source.read()
-        self._trip.entry.first_in = self._trip.entry.seconds
+        trip.entry.first_in = trip.entry.seconds
         while chunk:
-            if take(chunk):
-                await source.pour(take)
-            await answer.drain()
+            if mended := mender.feed(chunk):
+                await self._write(answer, mended)
+            if not is_over and mender.is_over:
+                is_over = True
+                trip.patience.end_within(trip.config.timeouts.grace, Ending.OVER)
             chunk = await source.read()
         return source.ending or Ending.CUT
 
@@ -188,7 +177,7 @@ class Homeward:
                     await asyncio.sleep(trip.config.keepalive / 2)
                     is_silent = trip.entry.sent == before and not trip.request.protocol.writing_paused
                     if is_silent and (sign := mender.keepalive()):
-                        self._send(answer, sign)
+                        await self._write(answer, sign)
 
         return asyncio.create_task(tick()) if trip.config.keepalive else None
 
