@@ -72,7 +72,8 @@ EDGES = {
     "relay.ways": "config relay.session relay.upstream tls",
     "relay.trip": "config journal relay.guard relay.patience relay.roll relay.upstream relay.ways",
     "relay.answer": "relay.headers",
-    "relay.source": "relay.codings relay.patience relay.sniff stream",
+    "relay.spout": "",
+    "relay.source": "relay.codings relay.patience relay.sniff relay.spout stream",
     "relay.outward": "config relay.headers relay.patience relay.refusal relay.trip stream",
     "relay.homeward": "journal relay.answer relay.codings relay.headers relay.patience relay.refusal relay.sniff "
     "relay.source relay.trip relay.tunnel stream",

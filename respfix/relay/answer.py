@@ -30,6 +30,28 @@ class Answer(web.StreamResponse):
             headers["Upgrade"] = upstream.headers.get("Upgrade", "websocket")
         return cls(status=upstream.status, reason=upstream.reason, headers=headers)
 
+    async def begin(self, request: web.BaseRequest) -> None:
+        """Send the head."""
+        await self.prepare(request)
+        self._client = request.protocol
+        self._drain = request.writer.drain
+        self._is_chunked = "Transfer-Encoding" in self.headers
+
+    def send(self, data: bytes) -> bool:
+        """Send more of the body, in one write; False if the client takes it more slowly than it comes: then `drain`.
+
+        aiohttp's own `write` is three coroutines deep, and says only to those who wait whether the client is slow.
+        """
+        transport = self._client.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        return not self._client.writing_paused
+
+    async def drain(self) -> None:
+        """Wait until the client has caught up."""
+        await self._drain()
+
     def break_off(self, request: web.BaseRequest, patience: float) -> None:
         """Close the connection so that the client sees that the body is not whole, but gets what there is of it."""
         transport = request.transport

@@ -7,6 +7,7 @@ import contextlib
 import re
 import secrets
 import time
+from collections.abc import Callable
 
 from aiohttp import ClientResponse, web
 from aiohttp.http import StreamWriter
@@ -111,26 +112,27 @@ class Homeward:
         self._answer = answer = Answer.relaying(self._upstream, is_rewritten=is_rewritten)
         if self._trip.is_last:
             answer.force_close()
-        await answer.prepare(self._trip.request)
+        await answer.begin(self._trip.request)
         return answer
 
-    async def _write(self, answer: Answer, data: bytes) -> None:
+    def _send(self, answer: Answer, data: bytes) -> bool:
+        """Send more of the body; False if the client should be waited for."""
         entry = self._trip.entry
         if not entry.sent:
             entry.first_out = entry.seconds
         entry.sent += len(data)
-        await answer.write(data)
+        return answer.send(data)
 
     async def _pipe(self, source: Source, first: bytes = b"", *, tap: Tap | None = None) -> Answer:
         answer = await self._begin()
-        chunk = first or await source.read()
-        self._trip.entry.first_in = self._trip.entry.seconds
-        while chunk:
-            await self._write(answer, chunk)
+
+        def take(chunk: bytes) -> bool:
+            is_taken = self._send(answer, chunk)
             if tap:
                 tap.feed(chunk)
-            chunk = await source.read()
-        ending = source.ending or Ending.CUT
+            return is_taken
+
+        ending = await self._flow(source, answer, take, first)
         if tap:
             tap.close(ending, self._trip.entry.seconds)
         return await self._end(answer, ending)
@@ -141,27 +143,36 @@ class Homeward:
         trip.entry.report = mender.report
         answer = await self._begin(is_rewritten=True)
         awake = self._keep_awake(answer, mender)
+        is_over = False
+
+        def take(chunk: bytes) -> bool:
+            nonlocal is_over
+            mended = mender.feed(chunk)
+            is_taken = self._send(answer, mended) if mended else True
+            if not is_over and mender.is_over:
+                is_over = True
+                trip.patience.end_within(trip.config.timeouts.grace, Ending.OVER)
+            return is_taken
+
         try:
-            ending = await self._flow(source, mender, answer, first)
+            ending = await self._flow(source, answer, take, first)
         finally:
             if awake:
                 awake.cancel()
         if tail := mender.close(ending, trip.entry.seconds):
-            await self._write(answer, tail)
+            self._send(answer, tail)
         return await self._end(answer, ending, is_told=mender.report.terminal is not None)
 
-    async def _flow(self, source: Source | Decoded, mender: Mender, answer: Answer, chunk: bytes) -> Ending:
+    async def _flow(
+        self, source: Source | Decoded, answer: Answer, take: Callable[[bytes], bool], chunk: bytes
+    ) -> Ending:
         """One read, at most one write; nothing waits for more."""
-        trip = self._trip
-        is_over = False
         chunk = chunk or await source.read()
-        trip.entry.first_in = trip.entry.seconds
+        self._trip.entry.first_in = self._trip.entry.seconds
         while chunk:
-            if mended := mender.feed(chunk):
-                await self._write(answer, mended)
-            if not is_over and mender.is_over:
-                is_over = True
-                trip.patience.end_within(trip.config.timeouts.grace, Ending.OVER)
+            if take(chunk):
+                await source.pour(take)
+            await answer.drain()
             chunk = await source.read()
         return source.ending or Ending.CUT
 
@@ -177,7 +188,7 @@ class Homeward:
                     await asyncio.sleep(trip.config.keepalive / 2)
                     is_silent = trip.entry.sent == before and not trip.request.protocol.writing_paused
                     if is_silent and (sign := mender.keepalive()):
-                        await self._write(answer, sign)
+                        self._send(answer, sign)
 
         return asyncio.create_task(tick()) if trip.config.keepalive else None
 

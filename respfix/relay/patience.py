@@ -50,6 +50,10 @@ class Patience:
         finally:
             self._is_waiting = False
 
+    def hear(self) -> None:
+        """Something has come, although the wait goes on."""
+        self._since = self._loop.time()
+
     def allow(self, seconds: float) -> None:
         """From now on one wait may last so long; 0 means for ever."""
         if self._watch is not None:

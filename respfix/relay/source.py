@@ -6,7 +6,7 @@ Reading is the only place where an error can be the upstream's; from here on it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import ClientError, ClientOSError, ClientPayloadError, ClientResponse
 from aiohttp.http import HttpProcessingError
@@ -14,18 +14,20 @@ from aiohttp.http import HttpProcessingError
 from respfix.relay.codings import Decoder, DecodingError
 from respfix.relay.patience import Patience, PatienceLostError
 from respfix.relay.sniff import Sniffer
+from respfix.relay.spout import Spout
 from respfix.stream import Ending, Mender
 
 
 class Source:
     """The upstream's body: bytes as they come, then nothing, and how it ended. Must be closed."""
 
-    __slots__ = ("_content", "_is_proven", "_lost", "_patience", "_protocol", "ending", "kept")
+    __slots__ = ("_content", "_is_proven", "_lost", "_patience", "_protocol", "_spout", "ending", "kept")
 
     def __init__(self, upstream: ClientResponse, patience: Patience) -> None:
         self.ending: Ending | None = None
         self.kept: list[bytes] | None = None  # collects what is read, while it is a list
         self._patience = patience
+        self._spout: Spout | None = None
         self._content = upstream.content
         self._protocol = upstream.connection.protocol if upstream.connection else None
         has_body = upstream.method != "HEAD" and upstream.status not in (204, 304)
@@ -58,11 +60,31 @@ class Source:
             self.kept.append(chunk)
         return chunk
 
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` what comes, as it comes, until it says no or something else happens; `read` tells what."""
+        transport = self._protocol.transport if self._protocol is not None else None
+        if transport is None or transport.is_closing() or self._content.is_eof() or self.ending is not None:
+            return
+
+        def heard(chunk: bytes) -> bool:
+            self._patience.hear()
+            return take(chunk)
+
+        self._spout = Spout(transport, self._content, heard)
+        try:
+            await self._patience.wait(self._spout.dried)
+        except PatienceLostError:
+            self.ending = self._patience.ending
+        finally:
+            self._spout.close()
+
     def _on_lost(self, lost: asyncio.Future[None]) -> None:
         # After broken chunking aiohttp's C parser has forgotten the body: its reader would wait for ever.
         error = lost.exception()
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(error or ClientPayloadError("the body is not framed as it says"))
+        if self._spout is not None:
+            self._spout.close()
 
     def _how_it_ended(self) -> Ending:
         if self._is_proven:
@@ -103,6 +125,9 @@ class Decoded:
         except DecodingError:
             self.ending = Ending.CUT
         return b""
+
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Nothing: one read may inflate to more than the client takes at once."""
 
 
 class Tap:
