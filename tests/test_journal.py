@@ -129,7 +129,7 @@ def test_the_tally_counts_repairs_streams_ends_and_bounds() -> None:
     assert {(UPSTREAM, "upstream", "complete"): 1, (UPSTREAM, "upstream", "cut"): 1} == tally.ends
     assert {(UPSTREAM, "too-many-items"): 1} == tally.stops
     assert {(UPSTREAM, "in"): 40, (UPSTREAM, "out"): 50} == tally.events
-    assert {UPSTREAM: 100} == tally.sent
+    assert {(UPSTREAM,): 100} == tally.sent
 
 
 def test_the_times_of_a_stream_are_counted_below_their_bounds() -> None:

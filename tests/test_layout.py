@@ -79,13 +79,23 @@ EDGES = {
     "relay.source relay.trip relay.tunnel stream",
     "relay": "config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal relay.roll "
     "relay.trip relay.upstream relay.ways stream",
+    # what operators see
+    "admin.about": "",
+    "admin.page": "",
+    "admin.health": "",
+    "admin.pulse": "journal.tally",
+    "admin.verdict": "journal stream.defects",
+    "admin.metrics": "admin.about admin.pulse journal journal.entry journal.tally",
+    "admin.status": "admin.about admin.pulse admin.verdict journal journal.tally stream.defects",
+    "admin": "admin.about admin.health admin.metrics admin.page admin.pulse admin.status journal",
+    # what touches the outside, and what starts it all
     "edge": "",
     "edge.notify": "",
     "edge.sockets": "config edge",
     "edge.probe": "journal relay.upstream",
     "edge.connection": "config journal relay relay.refusal",
     "edge.door": "config edge.connection edge.sockets",
-    "app": "config edge edge.door edge.probe edge.sockets journal relay relay.roll respfix tls",
+    "app": "admin config edge edge.door edge.probe edge.sockets journal relay relay.guard relay.roll respfix tls",
     "process": "app config edge edge.notify edge.sockets journal",
     # the demo: a broken server, a client, and what strict readers make of both
     "demo.streams": "",
@@ -115,7 +125,7 @@ EDGES = {
 }
 
 # The only rooms that may import aiohttp: the relay, what starts it, and what talks to it.
-AIOHTTP = {"relay", "edge", "app", "demo", "check.source"}
+AIOHTTP = {"relay", "admin", "edge", "app", "demo", "check.source"}
 
 # What would make the repair depend on more than the bytes.
 IMPURE = {
@@ -232,7 +242,7 @@ def test_the_dependencies_are_few_and_bounded(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     names = [re.split(r"[<>=;\[]", dependency)[0] for dependency in project["dependencies"]]
 
-    assert names == ["aiohttp", "aiohttp-sse-client", "PyYAML", "uvloop"]
+    assert names == ["aiohttp", "aiohttp-sse-client", "prometheus-client", "PyYAML", "uvloop"]
     assert project["requires-python"] == ">=3.11"
     assert project["scripts"] == {"respfix": "respfix.cli:main"}
     assert (root / "respfix/py.typed").is_file()

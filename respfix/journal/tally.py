@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TypeAlias
 
 from respfix.journal.entry import Entry, Kind
 
@@ -22,6 +23,9 @@ STATUSES = {int(status) for status in HTTPStatus}
 FIRST_BYTE = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 ADDED = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1)
 DURATION = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+Counts: TypeAlias = Counter[tuple[str, ...]]
 
 
 class Histogram:
@@ -53,14 +57,14 @@ class Minute:
 class Tally:
     """Everything that is counted; each counter by the names of its labels."""
 
-    requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # upstream, kind, status
-    streams: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # upstream, dialect, outcome
-    ends: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # upstream, by, why
-    repairs: Counter[tuple[str, str]] = field(default_factory=Counter)  # upstream, defect
-    repaired: Counter[tuple[str, str]] = field(default_factory=Counter)  # upstream, defect: streams that had it
-    stops: Counter[tuple[str, str]] = field(default_factory=Counter)  # upstream, which bound
-    events: Counter[tuple[str, str]] = field(default_factory=Counter)  # upstream, in or out
-    sent: Counter[str] = field(default_factory=Counter)  # upstream
+    requests: Counts = field(default_factory=Counter)  # upstream, kind, status
+    streams: Counts = field(default_factory=Counter)  # upstream, dialect, outcome
+    ends: Counts = field(default_factory=Counter)  # upstream, by, why
+    repairs: Counts = field(default_factory=Counter)  # upstream, defect
+    repaired: Counts = field(default_factory=Counter)  # upstream, defect: streams that had it
+    stops: Counts = field(default_factory=Counter)  # upstream, which bound
+    events: Counts = field(default_factory=Counter)  # upstream, in or out
+    sent: Counts = field(default_factory=Counter)  # upstream
     first_byte: dict[str, Histogram] = field(default_factory=dict)  # upstream
     added: dict[str, Histogram] = field(default_factory=dict)  # upstream
     duration: dict[str, Histogram] = field(default_factory=dict)  # upstream
@@ -70,7 +74,7 @@ class Tally:
         """Count a request that has ended."""
         upstream = entry.upstream
         self.requests[upstream, entry.kind, _status(entry.status)] += 1
-        self.sent[upstream] += entry.sent
+        self.sent[upstream,] += entry.sent
         if entry.kind is Kind.OTHER:
             return
         self.streams[upstream, entry.dialect or "default", entry.outcome] += 1

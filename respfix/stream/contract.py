@@ -60,5 +60,6 @@ class Report:
     inserted: int = 0
     rewritten: int = 0
     dropped: int = 0
+    held: int = 0  # events that are waiting now for what they depend on
     terminal: str | None = None  # the terminal event that left, e.g. "response.completed"
     stopped: str | None = None  # why the repair stopped (a bound's slug, or "internal-fault"), if it did

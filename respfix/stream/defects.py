@@ -736,7 +736,6 @@ class Triage:
             slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)
         }
         self._text = 0
-        self._held_events = 0
         self._held_bytes = 0
 
     def mend(self, slug: str) -> bool:
@@ -776,14 +775,14 @@ class Triage:
 
     def hold(self, event: Event) -> None:
         """Count an event that has to wait; raise beyond the bound."""
-        self._held_events += 1
+        self.report.held += 1
         self._held_bytes += len(event.text)
-        if self._held_events > self.limits.held_frames or self._held_bytes > self.limits.held_bytes:
+        if self.report.held > self.limits.held_frames or self._held_bytes > self.limits.held_bytes:
             raise BoundExceededError("too-much-held")
 
     def release(self, event: Event) -> None:
         """An event waits no longer."""
-        self._held_events -= 1
+        self.report.held -= 1
         self._held_bytes -= len(event.text)
 
 
