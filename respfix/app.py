@@ -12,18 +12,24 @@ import contextlib
 import functools
 import socket
 from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from respfix import __version__
 from respfix.config import Address, Config, Listener
 from respfix.edge import StartError, sockets
+from respfix.edge.connection import Handler
 from respfix.edge.door import Door
-from respfix.edge.probe import is_own_address, probe
-from respfix.journal import Journal, hush_foreign_loggers, log
+from respfix.edge.probe import is_own_address, probe, trouble_at
+from respfix.journal import Journal, hush_foreign_loggers, log, write_as
 from respfix.relay import Relay
+from respfix.relay.guard import HostGuard
 from respfix.relay.roll import Roll
 from respfix.tls import server_context
+
+if TYPE_CHECKING:
+    from respfix.admin import About, Checks, Desk
 
 
 class Service:
@@ -37,6 +43,8 @@ class Service:
         self.is_ready = False
         self._relay: Relay | None = None
         self._doors: dict[Listener, Door] = {}
+        self._admin_doors: dict[Listener, Door] = {}
+        self._desk: Desk | None = None
         self._handed = list(handed)
         self._probes: set[asyncio.Task[None]] = set()
 
@@ -56,12 +64,19 @@ class Service:
         """The first TCP address of these."""
         return next(listener for listener in self.bound if isinstance(listener, Address))
 
+    @property
+    def admin_bound(self) -> list[Listener]:
+        """Where operators look, likewise."""
+        return [self._admin_doors[listener].bound for listener in self.config.admin.listen]
+
     async def start(self) -> None:
         """Bind, serve, and say where; raises StartError, or ConfigError for a file that cannot be used."""
         await self._become(self.config)
         self.is_ready = True
         for listener in self.bound:
             log.info("respfix %s listens on %s", __version__, listener.url)
+        for listener in self.admin_bound:
+            log.info("its status is on %s", listener.url)
         self._probe()
 
     async def reload(self, config: Config) -> None:
@@ -71,31 +86,65 @@ class Service:
         """
         await self._become(config)
         self.config = config
+        write_as(config.log.format)
         log.info("the configuration is reloaded; running streams go on as they began")
         self._probe()
 
     async def _become(self, config: Config) -> None:
         tls = server_context(config.tls)
         relay = Relay(config, self.roll, self.journal)
-        fresh: dict[Listener, Door] = {}
+        before, fresh = [*self._doors.values(), *self._admin_doors.values()], list[Door]()
         try:
-            for listener in config.listeners:
-                if listener not in self._doors:
-                    bound = sockets.listening(listener, self._handed, is_shared=config.reuse_port)
-                    fresh[listener] = Door(listener, bound, functools.partial(self._answer, listener), config)
-            await self._refuse_loops(relay, {**self._doors, **fresh})
+            doors = {each: self._doors.get(each) or self._new_door(each, config, fresh) for each in config.listeners}
+            admin_doors = {
+                each: self._admin_doors.get(each) or self._new_door(each, config, fresh, self._tend)
+                for each in config.admin.listen
+            }
+            await self._refuse_loops(relay, [*before, *fresh])
         except BaseException:
-            self._shut(fresh.values())
+            self._shut(fresh)
             await relay.close()
             raise
-        before, self._relay = self._relay, relay
-        gone = [door for listener, door in self._doors.items() if listener not in config.listeners]
-        self._doors = {listener: self._doors.get(listener) or fresh[listener] for listener in config.listeners}
-        for door in self._doors.values():
+        retired, self._relay = self._relay, relay
+        self._doors, self._admin_doors = doors, admin_doors
+        if admin_doors and self._desk is None:
+            self._desk = self._new_desk()
+        stay = [*doors.values(), *admin_doors.values()]
+        for door in stay:
             await door.open(config, tls)
-        self._shut(gone)
-        if before is not None:
-            await before.retire()
+        self._shut(door for door in before if door not in stay)
+        if retired is not None:
+            await retired.retire()
+
+    def _new_door(self, listener: Listener, config: Config, fresh: list[Door], handler: Handler | None = None) -> Door:
+        """One for clients, unless another handler is given, which then has its address for itself."""
+        is_shared = config.reuse_port and handler is None
+        bound = sockets.listening(listener, self._handed, is_shared=is_shared)
+        fresh.append(Door(listener, bound, handler or functools.partial(self._answer, listener), config))
+        return fresh[-1]
+
+    def _new_desk(self) -> Desk:
+        # Here, because the metrics library takes 60 ms to load, and most do without.
+        from respfix.admin import About, Desk  # noqa: PLC0415
+
+        def about() -> About:
+            upstreams = tuple(dict.fromkeys(str(way.upstream) for way in self.relay.ways))
+            urls = tuple(listener.url for listener in self.bound)
+            return About(__version__, self.config.repair, urls, upstreams, is_draining=not self.is_ready)
+
+        def checks() -> Checks:
+            return {str(way.upstream): functools.partial(trouble_at, way.upstream) for way in self.relay.ways}
+
+        def admits(host: str | None) -> bool:
+            return HostGuard(self.config.admin.listen, self.config.hosts).admits(host)
+
+        desk = Desk(self.journal, admits, about, checks)
+        desk.start()
+        return desk
+
+    async def _tend(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert self._desk is not None  # noqa: S101 (it is made before its doors are opened)
+        return await self._desk(request)
 
     def _shut(self, doors: Iterable[Door]) -> None:
         for door in doors:
@@ -104,10 +153,12 @@ class Service:
     async def _answer(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
         return await self.relay.answer(request, listener, is_last=listener not in self._doors)
 
-    async def _refuse_loops(self, relay: Relay, doors: dict[Listener, Door]) -> None:
-        addresses = [address for door in doors.values() for address in door.addresses]
+    async def _refuse_loops(self, relay: Relay, doors: list[Door]) -> None:
+        addresses = [address for door in doors for address in door.addresses]
         for way in relay.ways:
-            if await is_own_address(way.upstream, addresses) or str(way.upstream) in map(str, doors):
+            if await is_own_address(way.upstream, addresses) or str(way.upstream) in {
+                str(door.listener) for door in doors
+            }:
                 raise StartError(f"the upstream {way.upstream} is respfix itself; set --upstream to the server")
 
     def _probe(self) -> None:
@@ -117,7 +168,7 @@ class Service:
         self._probes = {asyncio.create_task(probe(way.upstream, way.config.timeouts.connect)) for way in seen.values()}
 
     async def stop(self, drain: float) -> None:
-        """Close the doors, wait for those inside, and go."""
+        """Close the doors, wait for those inside, and go; operators may look until the end."""
         self.is_ready = False
         for task in self._probes:
             task.cancel()
@@ -125,6 +176,10 @@ class Service:
         grace = self.config.timeouts.grace
         await self.roll.drain(drain, grace)
         await asyncio.gather(*(door.clear(grace) for door in self._doors.values()))
+        self._shut(self._admin_doors.values())
+        await asyncio.gather(*(door.clear(grace) for door in self._admin_doors.values()))
+        if self._desk is not None:
+            await self._desk.stop()
         if self._relay is not None:
             await self._relay.close()
 

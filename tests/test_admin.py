@@ -25,6 +25,7 @@ from respfix.admin.page import PAGE, POLICY
 from respfix.admin.pulse import Pulse
 from respfix.admin.status import status
 from respfix.admin.verdict import Level, how_it_ended, judge
+from respfix.config import Address
 from respfix.journal import Entry, Journal, Kind, Outcome
 from respfix.relay.guard import HostGuard
 from respfix.stream import Ending
@@ -78,7 +79,7 @@ class Looker:
 @contextlib.asynccontextmanager
 async def looking(service: Service) -> AsyncIterator[Looker]:
     """A desk on a port of its own, and somebody to ask it."""
-    desk = Desk(service.journal, HostGuard("127.0.0.1"), service.about, service.checks)
+    desk = Desk(service.journal, HostGuard([Address("127.0.0.1", 0)]).admits, service.about, service.checks)
     desk.start()
     runner = web.ServerRunner(web.Server(desk))
     await runner.setup()
@@ -236,7 +237,7 @@ async def test_a_scraper_that_asks_nonsense_gets_the_plain_form() -> None:
 def test_the_metrics_keep_to_the_conventions_of_prometheus() -> None:
     """A prefix, base units, `_total` for counters and for nothing else, a help text, few labels."""
     service = Service(histories.crowded())
-    desk = Desk(service.journal, HostGuard("127.0.0.1"), service.about, service.checks)
+    desk = Desk(service.journal, HostGuard([]).admits, service.about, service.checks)
     text = desk._exposition.write("")[0].decode()
     families: list[Metric] = list(text_string_to_metric_families(text))
 

@@ -95,7 +95,8 @@ EDGES = {
     "edge.probe": "journal relay.upstream",
     "edge.connection": "config journal relay relay.refusal",
     "edge.door": "config edge.connection edge.sockets",
-    "app": "admin config edge edge.door edge.probe edge.sockets journal relay relay.guard relay.roll respfix tls",
+    "app": "admin config edge edge.connection edge.door edge.probe edge.sockets journal relay relay.guard relay.roll "
+    "respfix tls",
     "process": "app config edge edge.notify edge.sockets journal",
     # the demo: a broken server, a client, and what strict readers make of both
     "demo.streams": "",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from aiohttp import web
 
@@ -34,22 +33,19 @@ ALWAYS = {
 }
 
 
-class Guard(Protocol):
-    """Who may ask, by the Host header."""
-
-    def admits(self, host: str | None) -> bool:
-        """Whether it may."""
-
-
 class Desk:
     """Answers every request that the admin listener gets."""
 
     def __init__(
-        self, journal: Journal, guard: Guard, about: Callable[[], About], checks: Callable[[], Checks]
+        self,
+        journal: Journal,
+        admits: Callable[[str | None], bool],
+        about: Callable[[], About],
+        checks: Callable[[], Checks],
     ) -> None:
-        """`about` and `checks` are asked anew each time, because a reload may change what they tell."""
+        """`admits` decides by the Host header. All are asked each time, because a reload changes what they tell."""
         self._journal = journal
-        self._guard = guard
+        self._admits = admits
         self._about = about
         self._health = Health(checks)
         self._pulse = Pulse()
@@ -78,7 +74,7 @@ class Desk:
         return answer
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        if not self._guard.admits(request.headers.get("Host")):
+        if not self._admits(request.headers.get("Host")):
             return _text("this Host header is not a name that respfix has; add the name to `hosts`", 403)
         if request.method not in ("GET", "HEAD"):
             return _text("this only answers; ask with GET", 405, {"Allow": "GET, HEAD"})

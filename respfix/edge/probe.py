@@ -1,9 +1,10 @@
-"""The upstream at the start: is it respfix itself, and is anybody there?"""
+"""An upstream before anything is asked of it: is it respfix itself, and is anybody there?"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from typing import Any
 
@@ -38,12 +39,28 @@ async def probe(upstream: Upstream, seconds: float) -> None:
     """Say whether anybody listens at the upstream; respfix works either way, as soon as somebody does."""
     try:
         async with asyncio.timeout(seconds or None):
+            trouble = await trouble_at(upstream)
+    except TimeoutError:
+        trouble = "no answer"
+    if trouble:
+        log.warning("upstream %s is not reachable (%s); requests get a 502 until it is", upstream, trouble)
+    else:
+        log.info("upstream %s is reachable", upstream)
+
+
+async def trouble_at(upstream: Upstream) -> str:
+    """Connect to it and leave, which starts no model and needs no key; why that failed, or an empty text."""
+    try:
+        if upstream.socket:
+            _, writer = await asyncio.open_unix_connection(upstream.socket)
+        else:
             _, writer = await asyncio.open_connection(upstream.host, upstream.port)
-    except (OSError, TimeoutError) as error:
-        reason = error.strerror or "no answer"
-        log.warning("upstream %s is not reachable (%s); requests get a 502 until it is", upstream, reason)
-        return
+    except socket.gaierror:
+        return "its name cannot be resolved"
+    except OSError as error:
+        # asyncio's own words are `Connect call failed ('127.0.0.1', 8080)`
+        return os.strerror(error.errno) if error.errno else "no answer"
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    log.info("upstream %s is reachable", upstream)
+    return ""

@@ -10,10 +10,10 @@ import time
 from collections import deque
 
 from respfix.journal.entry import Entry, Kind, Outcome
-from respfix.journal.lines import hush_foreign_loggers, log, place, tell, write_to_stderr
+from respfix.journal.lines import hush_foreign_loggers, log, place, tell, write_as, write_to_stderr
 from respfix.journal.tally import Tally
 
-__all__ = ["Entry", "Journal", "Kind", "Outcome", "hush_foreign_loggers", "log", "place", "write_to_stderr"]
+__all__ = ["Entry", "Journal", "Kind", "Outcome", "hush_foreign_loggers", "log", "place", "write_as", "write_to_stderr"]
 
 KEPT = 100
 

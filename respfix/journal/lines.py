@@ -131,12 +131,17 @@ DISCREET = Discreet()
 def write_to_stderr(form: str = "human") -> None:
     """Let everything that is logged be seen, a line each; doing it again only changes the form."""
     root = logging.getLogger()
-    scribe = next((handler for handler in root.handlers if isinstance(handler, Scribe)), None)
-    if scribe is None:
-        scribe = Scribe(sys.stderr)
-        root.addHandler(scribe)
-    scribe.setFormatter(FORMATS[form]())
+    if not any(isinstance(handler, Scribe) for handler in root.handlers):
+        root.addHandler(Scribe(sys.stderr))
     log.setLevel(logging.INFO)
+    write_as(form)
+
+
+def write_as(form: str) -> None:
+    """Go on in this form, `human` or `json`, if the log is written at all."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Scribe):
+            handler.setFormatter(FORMATS[form]())
 
 
 def hush_foreign_loggers() -> None:
