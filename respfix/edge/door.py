@@ -8,7 +8,7 @@ import ssl
 import sys
 from typing import Any
 
-from respfix.config import Address, Config, Listener, UnixSocket
+from respfix.config import Address, Config, Listener
 from respfix.edge.connection import Connection, Handler, server_for
 from respfix.edge.sockets import Bound
 
@@ -24,13 +24,9 @@ class Door:
         self._bound = bound
         self._server = server_for(config, handler)
         self._accepting: list[asyncio.Server] = []
-
-    @property
-    def bound(self) -> Listener:
-        """Where it listens, with the port that the system chose."""
-        if isinstance(self.listener, UnixSocket):
-            return self.listener
-        return Address(self.listener.host, self._bound[0].socket.getsockname()[1], self.listener.is_tls)
+        self.bound = listener  # with the port that the system chose; it is still asked for when the door is shut
+        if isinstance(listener, Address):
+            self.bound = Address(listener.host, bound[0].socket.getsockname()[1], listener.is_tls)
 
     @property
     def addresses(self) -> list[tuple[Any, ...]]:
