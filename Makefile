@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
 
-.PHONY: check coverage crowd test test-clients test-codex
+.PHONY: check coverage crowd soak test test-clients test-codex
 
 test: .venv/test
 	@$(BIN)/pytest
@@ -21,6 +21,10 @@ coverage: .venv/test
 # 2,000 streams at once instead of 500.
 crowd: .venv/test
 	@TEST_CROWD=2000 $(BIN)/pytest tests/test_crowd.py
+
+# Fifteen minutes of mixed traffic with faults instead of one.
+soak: .venv/test
+	@cd tests && ../$(BIN)/python -m faults.soak --minutes 15
 
 check: .venv/dev
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

@@ -120,6 +120,12 @@ async def broken_chunking_at_once(exchange: Exchange) -> None:
     await exchange.gone()
 
 
+async def broken_chunking_with_the_head(exchange: Exchange) -> None:
+    """In the same read as everything; aiohttp's parsers would forget the head."""
+    await exchange.send(STREAM_HEAD + chunk(EVENT) + b"zz\r\n")
+    await exchange.gone()
+
+
 async def cut_gzip(exchange: Exchange) -> None:
     """The framing is whole, the compressed body is not."""
     body = gzip.compress(EVENT)[:-4]
@@ -149,6 +155,7 @@ ENDINGS = [
     (reset_unframed, Ending.CUT),
     (broken_chunking, Ending.CUT),
     (broken_chunking_at_once, Ending.CUT),
+    (broken_chunking_with_the_head, Ending.CUT),
     (cut_gzip, Ending.CUT),
     (broken_gzip, Ending.CUT),
     (idle, Ending.IDLE),
@@ -505,7 +512,6 @@ async def test_an_upstream_that_resets_without_an_answer_is_named() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        STREAM_HEAD + b"zz\r\n",
         b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 70_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a reset
-# Before the fault, so that it is a read of its own: what head and fault in one read become is tested elsewhere.
+# Before the fault, so that it is a read of its own; in one read with the answer it is tested elsewhere.
 APART = 0.03  # seconds
 
 
