@@ -19,10 +19,10 @@ from pathlib import Path
 if __name__ == "__main__":  # as a script, the checkout is not on the path
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from respfix.stream import Ending, Mender, Options, Report
+from respfix.stream import Asked, Ending, Mender, Options, Report
 
 STREAMS = Path(__file__).parent / "streams"
-KEYS = ("defects", "dialect", "ending", "enable")
+KEYS = ("defects", "dialect", "ending", "enable", "request")
 CHUNK = 4096
 
 
@@ -36,6 +36,7 @@ class Stream:
     dialect: str = "default"
     ending: Ending = Ending.COMPLETE
     enable: frozenset[str] = frozenset()  # defects that are off by default
+    request: str = ""  # its body, where the repair needs to know it
 
     def __str__(self) -> str:
         """Give the name a test goes by."""
@@ -43,7 +44,14 @@ class Stream:
 
     def options(self, off: frozenset[str] = frozenset(), dialect: str | None = None) -> Options:
         """Give the options that its header asks for."""
-        return Options(seed="made-up", now=1763600000, dialect=dialect or self.dialect, on=self.enable, off=off)
+        return Options(
+            seed="made-up",
+            now=1763600000,
+            dialect=dialect or self.dialect,
+            on=self.enable,
+            off=off,
+            asked=Asked.of(self.request.encode()),
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ def load(path: Path) -> Stream:
         dialect=said.get("dialect", "default"),
         ending=Ending(said.get("ending", "complete")),
         enable=frozenset(filter(None, said.get("enable", "").split(", "))),
+        request=said.get("request", ""),
     )
 
 

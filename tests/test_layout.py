@@ -16,7 +16,8 @@ import respfix
 # file: what it may import of respfix. Each file imports only what stands above it; a new edge is a decision.
 EDGES = {
     # the repair: bytes in, bytes out
-    "stream.contract": "",
+    "stream.asked": "",
+    "stream.contract": "stream.asked",
     "stream.dialects": "",
     "stream.splice": "",
     "stream.frames": "stream.splice",
@@ -28,8 +29,8 @@ EDGES = {
     "stream.values": "stream.event stream.grammar stream.ledger stream.splice",
     "stream.door": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice "
     "stream.values",
-    "stream.bodies": "stream.defects stream.dialects stream.event stream.grammar stream.ledger stream.splice "
-    "stream.values",
+    "stream.bodies": "stream.asked stream.defects stream.dialects stream.event stream.grammar stream.ledger "
+    "stream.splice stream.values",
     "stream.brackets": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.event "
     "stream.grammar stream.ledger stream.values",
     "stream.owners": "stream.brackets stream.contract stream.defects stream.event stream.grammar stream.ledger "
@@ -42,9 +43,12 @@ EDGES = {
     "stream.output stream.splice",
     "stream.quirks": "stream.dialects stream.event stream.grammar",
     "stream.stencil": "stream.event stream.frames stream.splice",
-    "stream.engine": "stream.contract stream.defects stream.event stream.grammar stream.quirks stream.terminal",
-    "stream": "stream.contract stream.defects stream.engine stream.event stream.framer stream.frames stream.quirks "
-    "stream.stencil",
+    "stream.restore": "stream.contract stream.defects stream.event stream.grammar",
+    "stream.engine": "stream.contract stream.defects stream.event stream.grammar stream.quirks "
+    "stream.restore stream.terminal",
+    "stream.unfold": "stream.contract stream.defects stream.engine stream.event stream.frames stream.grammar",
+    "stream": "stream.asked stream.contract stream.defects stream.engine stream.event stream.framer stream.frames "
+    "stream.quirks stream.stencil stream.unfold",
     # what can be told
     "respfix": "",
     "config.kinds": "",
@@ -67,10 +71,11 @@ EDGES = {
     "relay.upstream": "",
     "relay.refusal": "",
     "relay.patience": "stream",
+    "relay.hearing": "relay.codings stream",
     "relay.roll": "config relay.patience relay.refusal stream",
     "relay.session": "config relay.upstream",
     "relay.ways": "config relay.session relay.upstream tls",
-    "relay.trip": "config journal relay.guard relay.patience relay.roll relay.upstream relay.ways",
+    "relay.trip": "config journal relay.guard relay.hearing relay.patience relay.roll relay.upstream relay.ways",
     "relay.answer": "relay.headers",
     "relay.spout": "",
     "relay.source": "relay.codings relay.patience relay.sniff relay.spout stream",

@@ -87,7 +87,16 @@ def unencodable(headers: Headers) -> str | None:
 
 def is_event_stream(headers: Headers) -> bool:
     """The answer says that it is an event stream; parameters are allowed, lookalike types are not."""
-    return headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/event-stream"
+    return _media_type(headers) == "text/event-stream"
+
+
+def is_json(headers: Headers) -> bool:
+    """The answer says that it is JSON."""
+    return _media_type(headers) == "application/json"
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def dialect_of(headers: Headers, configured: str) -> str:

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 from aiohttp import ClientResponse, web
 from aiohttp.http import StreamWriter
@@ -15,14 +16,14 @@ from aiohttp.http import StreamWriter
 from respfix.journal import log
 from respfix.relay.answer import Answer
 from respfix.relay.codings import decoder_for, is_identity
-from respfix.relay.headers import dialect_of, is_event_stream, is_plainly_framed, is_websocket
+from respfix.relay.headers import dialect_of, is_event_stream, is_json, is_plainly_framed, is_websocket
 from respfix.relay.patience import PatienceLostError
 from respfix.relay.refusal import Refusal
 from respfix.relay.sniff import Sniffer
 from respfix.relay.source import Decoded, Source, Tap
 from respfix.relay.trip import Trip
 from respfix.relay.tunnel import Lane, tunnel
-from respfix.stream import Ending, Mender, Observer, Options
+from respfix.stream import Ending, Mender, Observer, Options, unfolded
 
 FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5; aiohttp's lenient response parser lets some pass
 CLEAN = frozenset({Ending.COMPLETE, Ending.CLOSED, Ending.OVER})
@@ -30,8 +31,6 @@ CLEAN = frozenset({Ending.COMPLETE, Ending.CLOSED, Ending.OVER})
 
 class Homeward:
     """Brings one upstream's answer to the client."""
-
-    __slots__ = ("_answer", "_trip", "_upstream")
 
     def __init__(self, trip: Trip, upstream: ClientResponse) -> None:
         self._trip = trip
@@ -77,12 +76,14 @@ class Homeward:
             return await self._pipe(source)
         trip.entry.dialect = dialect_of(trip.request.headers, trip.config.dialect)
         if trip.config.repair == "observe":
-            observer = Observer(self._options())
+            observer = Observer(self._options)
             trip.entry.report, trip.entry.is_repaired = observer.report, False
             return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
         plain = Decoded(source, decoder) if decoder else source
         if is_event_stream(headers):
             return await self._mend(plain)
+        if self._options.asked.stream and is_json(headers):
+            return await self._unfold(source, plain)
         return await self._sniff(source, plain)
 
     async def _sniff(self, source: Source, plain: Source | Decoded) -> Answer:
@@ -96,12 +97,29 @@ class Homeward:
         raw, source.kept = b"".join(source.kept), None
         return await (self._mend(plain, start) if sniffer.is_stream else self._pipe(source, raw))
 
+    async def _unfold(self, source: Source, plain: Source | Decoded) -> Answer:
+        """A whole response instead of the stream that was asked for; any other JSON passes as it came."""
+        source.kept = []
+        body = bytearray()
+        while len(body) <= self._trip.config.limits.frame_bytes and (piece := await plain.read()):
+            body += piece
+        raw, source.kept = b"".join(source.kept), None
+        stream = unfolded(bytes(body), self._options) if plain.ending in CLEAN else None
+        if stream is None:
+            return await self._pipe(source, raw)
+        data, self._trip.entry.report = stream
+        answer = await self._begin(is_rewritten=True)
+        self._send(answer, data)
+        return await self._end(answer, Ending.COMPLETE)
+
+    @cached_property
     def _options(self) -> Options:
-        config = self._trip.config
+        config, request = self._trip.config, self._trip.request
         return Options(
             seed=secrets.token_hex(12),
             now=int(time.time()),
             dialect=self._trip.entry.dialect or "default",
+            asked=self._trip.hearing.asked(",".join(request.headers.getall("Content-Encoding", ()))),
             off=frozenset(config.disable),
             on=frozenset(config.enable),
             limits=config.limits,
@@ -139,7 +157,7 @@ class Homeward:
 
     async def _mend(self, source: Source | Decoded, first: bytes = b"") -> Answer:
         trip = self._trip
-        mender = Mender(self._options())
+        mender = Mender(self._options)
         trip.entry.report = mender.report
         answer = await self._begin(is_rewritten=True)
         awake = self._keep_awake(answer, mender)

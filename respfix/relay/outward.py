@@ -97,7 +97,9 @@ class Outward:
             headers["Upgrade"] = request.headers["Upgrade"]
         if upstream.authorization and "Authorization" not in headers:
             headers["Authorization"] = upstream.authorization
-        body = request.content if request.body_exists else None
+        body = None
+        if request.body_exists:
+            body = trip.hearing.passing(request.content) if trip.may_mend else request.content
         return await trip.way.session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
     def _refusal(self, error: ClientError | OSError) -> Refusal:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from respfix.config import Config, Listener
 from respfix.journal import Entry
 from respfix.relay.guard import HostGuard
+from respfix.relay.hearing import Hearing
 from respfix.relay.patience import Patience
 from respfix.relay.roll import Roll
 from respfix.relay.upstream import Upstream, is_responses
@@ -28,6 +29,7 @@ class Trip:
     entry: Entry
     patience: Patience
     is_last: bool  # respfix is stopping: this connection ends with this answer
+    hearing: Hearing = field(default_factory=Hearing)
 
     @property
     def config(self) -> Config:

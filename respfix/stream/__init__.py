@@ -13,6 +13,7 @@ from __future__ import annotations
 from operator import ne
 from typing import TYPE_CHECKING
 
+from respfix.stream.asked import Asked
 from respfix.stream.contract import Ending, Limits, Options, Report, Sighting
 from respfix.stream.defects import BoundExceededError
 from respfix.stream.engine import Engine
@@ -21,11 +22,12 @@ from respfix.stream.framer import Framer, FrameTooLargeError
 from respfix.stream.frames import Frame, Style
 from respfix.stream.quirks import looks_right
 from respfix.stream.stencil import Stencil, cut
+from respfix.stream.unfold import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Ending", "Limits", "Mender", "Observer", "Options", "Report", "Sighting"]
+__all__ = ["Asked", "Ending", "Limits", "Mender", "Observer", "Options", "Report", "Sighting", "unfolded"]
 
 
 class Mender:

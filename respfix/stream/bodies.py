@@ -28,6 +28,7 @@ from respfix.stream.values import at, less_what_came_before, put, text_of, value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from respfix.stream.asked import Asked
     from respfix.stream.defects import Triage
     from respfix.stream.dialects import Dialect
     from respfix.stream.ledger import Item, Part
@@ -70,6 +71,7 @@ class Bodies:
 
     triage: Triage
     dialect: Dialect
+    asked: Asked
 
     def filled(self, body: Body, wants: Mapping[str, Any], also: Mapping[str, Any], slug: str) -> Body:
         """Give the body with the keys that clients need, and in a stream under repair with all the others."""
@@ -245,7 +247,9 @@ class Bodies:
             if self.triage.mend(slug):
                 changes["created_at"] = due if read is None else read
         wants = {**RESPONSE_WANTS, "status": status, **({"model": identity["model"]} if identity.get("model") else {})}
-        return self.filled(altered(body, changes), wants, RESPONSE_ALSO, "missing-response-keys")
+        is_lacking = self.triage.is_dirty or any(body.get(key) is None for key in wants)
+        also = {**RESPONSE_ALSO, **self.asked.echo} if is_lacking else RESPONSE_ALSO
+        return self.filled(altered(body, changes), wants, also, "missing-response-keys")
 
     def usage(self, usage: object) -> object:
         """Give a usage object in the Responses API's words, whole; without one, zeros.

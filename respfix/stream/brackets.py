@@ -33,8 +33,8 @@ class Brackets:
         self.dialect = DIALECTS[options.dialect]
         self.ledger = Ledger()
         self.door = Door(self.dialect, triage)
-        self.bodies = Bodies(triage, self.dialect)
-        self.makes = Bodies(Unswitched(options, triage.report), self.dialect)
+        self.bodies = Bodies(triage, self.dialect, options.asked)
+        self.makes = Bodies(Unswitched(options, triage.report), self.dialect, options.asked)
         self.response: Body | None = None  # as it was announced
         self.id_is_made = False
         self.has_progress = False
@@ -61,7 +61,7 @@ class Brackets:
     def identity(self) -> Body:
         """Give the id, the time and the model that a response has if upstream says none."""
         stem = re.sub(r"[^A-Za-z0-9]", "", self.options.seed)
-        model = self.response.get("model", "") if self.response else ""
+        model = self.response.get("model", "") if self.response else self.options.asked.model
         return {"id": f"resp_{stem}", "created_at": self.options.now, "model": model}
 
     # -- items --------------------------------------------------------------------------------------------------------
@@ -84,8 +84,9 @@ class Brackets:
 
     def close_item(self, item: Item, body: Body, event: Event | None, status: str) -> None:
         """Close everything in an item, then the item: with upstream's done event, or with one of our own."""
+        is_silent = not item.has_spoken
         for array in item.kind.arrays:
-            self._close_array(item, array, self.bodies.share(item, array, at(body, array.path)))
+            self._close_array(item, array, self.bodies.share(item, array, at(body, array.path)), is_silent=is_silent)
         if item.own and not item.own.is_done:
             self.settle(item, item.own, at(body, item.own.leaf.path))
         if event is not None:
@@ -101,12 +102,12 @@ class Brackets:
         elif self.triage.mend("missing-output-item-done"):
             self.send(Event.made(ITEM_DONE, item=whole), {}, item)
 
-    def _close_array(self, item: Item, array: Array, entries: list[tuple[Leaf, Body]]) -> None:
+    def _close_array(self, item: Item, array: Array, entries: list[tuple[Leaf, Body]], *, is_silent: bool) -> None:
         parts = item.parts(array)
         said = list(parts)
         for part, (leaf, entry) in zip(paired(said, entries), entries, strict=True):
             if part is None:
-                self._add_unsaid(item, leaf, entry)
+                self._add_unsaid(item, leaf, entry, is_silent=is_silent)
             else:
                 self.settle(item, part, entry.get(leaf.value))
         for part in said:
@@ -115,13 +116,12 @@ class Brackets:
         if not parts and usual and (found := item.found.pop(array.key, "")):
             self.settle(item, item.add(usual), found)
 
-    def _add_unsaid(self, item: Item, leaf: Leaf, entry: Body) -> None:
+    def _add_unsaid(self, item: Item, leaf: Leaf, entry: Body, *, is_silent: bool) -> None:
         """A part that stands only in the closing item is said, unless a healthy server may keep silent about it."""
-        was_silent = not item.has_spoken
         part = item.add(leaf)
         part.body = entry
         may_stay_silent = leaf.is_hosted or (leaf.is_quiet and not self.triage.is_dirty)
-        if may_stay_silent or (item.kind.whole_is_said_once and not was_silent):
+        if may_stay_silent or (item.kind.whole_is_said_once and not is_silent):
             part.is_announced = part.is_done = True
             part.settle(text_of(entry.get(leaf.value)) or "")
         else:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from respfix.stream.asked import Asked
+
 
 class Ending(StrEnum):
     """How the upstream's body ended; the relay knows, the stream cannot."""
@@ -39,6 +41,7 @@ class Options:
     off: frozenset[str] = frozenset()  # defects left alone, by slug
     on: frozenset[str] = frozenset()  # defects repaired although they are off by default, by slug
     limits: Limits = field(default_factory=Limits)
+    asked: Asked = field(default_factory=Asked)  # what the request said, where that is known
 
 
 @dataclass(frozen=True, slots=True)

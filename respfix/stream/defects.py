@@ -695,6 +695,23 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 breaks=_of(CODEX, NODE),
             ),
         ),
+        "against the request": (
+            Defect(
+                "json-for-stream",
+                "a stream was asked for, and a whole response came as JSON",
+                "Codex: stream closed before response.completed; every SDK waits for events that never come",
+                "it leaves as the stream that would have ended with it",
+                breaks=EVERY_FAMILY,
+            ),
+            Defect(
+                "custom-tool-as-function",
+                "a custom tool that the request declared came back as a function_call",
+                "Codex refuses the call (apply_patch); openai-agents and others do not find the tool",
+                "it waits for its arguments; if they are exactly one text, `input`, it leaves as a custom_tool_call",
+                breaks=_of(PYTHON, NODE),
+                may_break=_of(CODEX),
+            ),
+        ),
         "for one family of clients": (
             Defect(
                 "codex-overlap",

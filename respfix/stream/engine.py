@@ -1,8 +1,8 @@
 """Events in, events out: the repair of one response, whatever its events travel in.
 
 An event that does not look like one of the protocol's is set right by `quirks` or taken out; the rest goes through
-`terminal`, which opens, closes and numbers. What the events stand in (SSE frames, WebSocket messages) is read before
-and written after, by the `Mender` and by `messages`.
+`terminal`, which opens, closes and numbers, and past `restore`. What the events stand in (SSE frames, WebSocket
+messages) is read before and written after, by the `Mender` and by `messages`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from respfix.stream.defects import Triage
 from respfix.stream.event import COMMENT, DONE
 from respfix.stream.grammar import KEEPALIVE
 from respfix.stream.quirks import QUIRKS, looks_right
+from respfix.stream.restore import Restore
 from respfix.stream.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Engine:
         self.report = Report()
         self.triage = Triage(options, self.report)
         self.repair = Terminal(options, self.triage)
+        self._restore = Restore(options, self.triage)
 
     @property
     def is_over(self) -> bool:
@@ -42,7 +44,7 @@ class Engine:
     @property
     def spoke(self) -> bool:
         """The last event was a delta that left at once, so that more like it may be taken together."""
-        return self.repair.spoke is not None
+        return self.repair.spoke is not None and not self._restore.is_at_work
 
     @property
     def phase(self) -> tuple[bool, bool]:
@@ -63,7 +65,7 @@ class Engine:
 
     def close(self, ending: Ending, seconds: float) -> list[Event]:
         """No more events will come: give what is still owed."""
-        return self._counted(self.repair.close(ending, seconds))
+        return self._counted(self.repair.close(ending, seconds)) + self._restore.let_go()
 
     def keepalive(self) -> Event | None:
         """Give what shows the client a living stream; nothing after its end."""
@@ -73,7 +75,7 @@ class Engine:
     def stop(self, why: str) -> list[Event]:
         """Repair no more: let go what was held. The first reason counts."""
         self.report.stopped = self.report.stopped or why
-        return self._counted(self.repair.let_go())
+        return self._restore.let_go() + self._counted(self.repair.let_go())
 
     def _take_odd(self, event: Event) -> list[Event]:
         """Take the event that was meant, if one was."""
@@ -88,5 +90,6 @@ class Engine:
         return self.repair.take(event)
 
     def _counted(self, left: list[Event]) -> list[Event]:
+        left = self._restore.take(left)
         self.report.events_out += sum(event.type not in (COMMENT, DONE, KEEPALIVE) for event in left)
         return left

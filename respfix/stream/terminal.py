@@ -39,6 +39,12 @@ WHO_ENDED_IT = {
 }
 
 
+# What OpenAI says in the terminal event only, or says anew there (counted in its recordings).
+TOLD_AT_THE_END = frozenset(
+    {"completed_at", "error", "incomplete_details", "moderation", "output", "status", "tool_usage", "usage"}
+)
+
+
 class Terminal(Output):
     """A repair that sees the stream to its end."""
 
@@ -113,9 +119,7 @@ class Terminal(Output):
 
     def _announce_late(self, body: Body) -> None:
         """The terminal event is the first that says anything of the response."""
-        announced = {
-            key: value for key, value in body.items() if key not in ("output", "usage", "status", "completed_at")
-        }
+        announced = {key: value for key, value in body.items() if key not in TOLD_AT_THE_END}
         self.id_is_made = False
         self.make_created(self.makes.response(announced, None, self.identity(), "in_progress"))
         self.open_response()

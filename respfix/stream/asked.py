@@ -1,0 +1,87 @@
+"""What the request said, as far as the repair of its answer can use it.
+
+A response repeats most of its request: `model`, `tools`, `instructions` and others. Where a server leaves them out,
+what was asked for is nearer the truth than a neutral default. It is knowledge, not an order: nothing that a server says
+is ever changed to agree with the request.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# The keys that OpenAI's response repeats (recordings of 2025 and 2026), and the kinds under which they may stand there.
+ECHOED: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "background": (bool,),
+        "instructions": (str,),
+        "max_output_tokens": (int,),
+        "max_tool_calls": (int,),
+        "metadata": (dict,),
+        "parallel_tool_calls": (bool,),
+        "previous_response_id": (str,),
+        "prompt_cache_key": (str,),
+        "reasoning": (dict,),
+        "safety_identifier": (str,),
+        "store": (bool,),
+        "temperature": (int, float),
+        "text": (dict,),
+        "tool_choice": (str, dict),
+        "tools": (list,),
+        "top_logprobs": (int,),
+        "top_p": (int, float),
+        "truncation": (str,),
+        "user": (str,),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as far as it is known; an unknown one asked for nothing."""
+
+    stream: bool = False
+    background: bool = False
+    model: str = ""
+    custom_tools: frozenset[str] = frozenset()  # names that only a custom tool has
+    _echo: str = "{}"  # JSON text: parsed, the tools of one Codex request would take 200 kB for as long as it runs
+
+    @classmethod
+    def of(cls, body: bytes) -> Asked:
+        """Read a request's body; one that cannot be read says nothing."""
+        try:
+            request = json.loads(body)
+        except (ValueError, RecursionError):
+            return cls()
+        return cls.in_words(request) if isinstance(request, dict) else cls()
+
+    @classmethod
+    def in_words(cls, request: Mapping[str, Any]) -> Asked:
+        """Read a request that is parsed already."""
+        given = {key: request[key] for key, kinds in ECHOED.items() if type(request.get(key)) in kinds}
+        model = request.get("model")
+        tools = [tool for tool in given.get("tools", ()) if isinstance(tool, dict)]
+        return cls(
+            stream=request.get("stream") is True,
+            background=request.get("background") is True,
+            model=model if isinstance(model, str) else "",
+            custom_tools=_names(tools, "custom") - _names(tools, "function"),
+            _echo=json.dumps(given),
+        )
+
+    @cached_property
+    def echo(self) -> dict[str, Any]:
+        """What the response repeats of it, besides the model."""
+        given: dict[str, Any] = json.loads(self._echo)
+        return given
+
+
+def _names(tools: Iterable[Mapping[str, Any]], kind: str) -> frozenset[str]:
+    named = (tool.get("name") for tool in tools if tool.get("type") == kind)
+    return frozenset(name for name in named if isinstance(name, str))

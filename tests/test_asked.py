@@ -1,0 +1,144 @@
+"""What the request said, and what the repair of its answer makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import reader
+from corpus import STREAMS, Mended, load, mend
+
+from respfix.stream import Asked, Limits, Mender, Options
+
+REQUEST: dict[str, Any] = {
+    "model": "gpt-5.5",
+    "stream": True,
+    "background": False,
+    "input": "Hello",
+    "instructions": "Be brief.",
+    "tools": [{"type": "custom", "name": "apply_patch"}, {"type": "function", "name": "shell"}],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "metadata": {"run": "7"},
+    "temperature": None,
+    "store": False,
+    "text": {"verbosity": "low"},
+}
+ASKED = Asked.of(json.dumps(REQUEST).encode())
+CUSTOM = load(STREAMS / "broken" / "custom-tool-as-function.in.sse")
+BARE = b'data: {"type":"response.created","response":{"id":"resp_1"}}\n\n'
+
+
+def responses(body: bytes) -> list[dict[str, Any]]:
+    """The response objects of a stream."""
+    return [event["response"] for event in reader.events(body) if "response" in event]
+
+
+def test_a_request_is_read() -> None:
+    """What its answer depends on, and what the response repeats; never its input."""
+    assert (True, False, "gpt-5.5") == (ASKED.stream, ASKED.background, ASKED.model)
+    assert {"apply_patch"} == ASKED.custom_tools
+    assert ASKED.echo.keys() == REQUEST.keys() - {"model", "stream", "input", "temperature"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no JSON", b"[]", b"\xff", b"[" * 100_000, b'{"stream":1,"tools":7,"model":[]}']
+)
+def test_a_request_that_cannot_be_read_says_nothing(body: bytes) -> None:
+    """No request makes the repair fail; a value of the wrong kind is none."""
+    asked = Asked.of(body)
+
+    assert (False, "", frozenset(), {}) == (asked.stream, asked.model, asked.custom_tools, asked.echo)
+
+
+def test_a_response_that_lacks_its_keys_repeats_the_request() -> None:
+    """As OpenAI's does, in every event that carries it; what nobody asked for has its neutral value."""
+    for response in responses(mend(BARE, Options(asked=ASKED)).body):
+        assert "gpt-5.5" == response["model"]
+        assert [] == [key for key, value in ASKED.echo.items() if response[key] != value]
+        assert response["temperature"] is None
+
+
+def test_what_the_server_says_is_not_changed_to_agree() -> None:
+    """A model's full name, or tools that the server put in."""
+    body = b'data: {"type":"response.created","response":{"id":"resp_1","model":"gpt-5.5-2026-04-23","tools":[]}}\n\n'
+    first = responses(mend(body, Options(asked=ASKED)).body)[0]
+
+    assert ("gpt-5.5-2026-04-23", []) == (first["model"], first["tools"])
+
+
+def test_a_healthy_stream_is_untouched_whatever_was_asked() -> None:
+    """Knowing more is no reason to say more."""
+    body = (STREAMS / "conformant" / "text-2025-03.sse").read_bytes()
+
+    assert body == mend(body, Options(asked=ASKED)).body
+
+
+# Custom tools that came back as functions
+
+
+def mended(asked: Asked = ASKED, **changes: Any) -> Mended:
+    """The call of the corpus, for this request."""
+    return mend(CUSTOM.body, Options(asked=asked, **changes))
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [],
+        [{"type": "custom", "name": "other"}],
+        [{"type": "function", "name": "apply_patch"}],
+        [{"type": "custom", "name": "apply_patch"}, {"type": "function", "name": "apply_patch"}],
+    ],
+)
+def test_only_what_was_declared_is_restored(tools: list[dict[str, str]]) -> None:
+    """A name that a function has too proves nothing."""
+    assert CUSTOM.body == mended(Asked.in_words({"tools": tools})).body
+
+
+def test_a_background_response_keeps_its_functions() -> None:
+    """Whoever resumes it sends no request, and its numbers must be the same then."""
+    assert CUSTOM.body == mended(Asked.in_words({**REQUEST, "background": True})).body
+
+
+def test_a_call_that_would_fill_the_memory_is_let_go() -> None:
+    """Beyond the bound nothing is held, and nothing is lost."""
+    for limits in (Limits(held_frames=2), Limits(held_bytes=200)):
+        assert CUSTOM.body == mended(limits=limits).body
+
+
+def test_a_call_that_never_ends_is_let_go_with_the_stream() -> None:
+    """As a function, which is what came."""
+    cut = CUSTOM.body[: CUSTOM.body.index(b"event: response.function_call_arguments.done")]
+    events = reader.events(mend(cut, Options(asked=ASKED)).body)
+
+    assert "response.failed" == events[-1]["type"]
+    assert "function_call" == next(event["item"]["type"] for event in events if "item" in event)
+    assert [] == reader.complaints(events, is_strict=False)
+
+
+def test_everything_else_leaves_at_once() -> None:
+    """A text in the same stream does not wait, however it is cut into reads."""
+    text = (STREAMS / "conformant" / "text-2025-05.sse").read_bytes()
+    mender = Mender(Options(asked=ASKED))
+
+    assert text == b"".join(
+        out for frame in text.split(b"\n\n") if frame for out in [mender.feed(frame + b"\n\n")] if out
+    )
+
+
+def test_two_calls_in_a_row_are_both_restored() -> None:
+    """Numbers stay dense behind each, and the terminal event lists both."""
+    one, end = CUSTOM.body.split(b"event: response.completed")
+    second = one[one.index(b"event: response.output_item.added") :]
+    second = (
+        second.replace(b"fc_1", b"fc_2").replace(b"call_1", b"call_2").replace(b'"output_index":0', b'"output_index":1')
+    )
+    events = reader.events(mend(one + second + b"event: response.completed" + end, Options(asked=ASKED)).body)
+
+    assert list(range(len(events))) == [event["sequence_number"] for event in events]
+    assert [("custom_tool_call", "ctc_1"), ("custom_tool_call", "ctc_2")] == [
+        (item["type"], item["id"]) for item in events[-1]["response"]["output"]
+    ]
+    assert [] == reader.complaints(events, is_strict=False)
