@@ -1,6 +1,6 @@
 """The real Codex, through respfix: it prints what it lost, runs the tools it ignored, and logs no complaint.
 
-Two releases of the binary, with streams as Sub2API 0.1.132 and opencode-llm-proxy 1.6.1 send them, in a network
+Its three front ends, of which one is read off a screen. Two releases of the binary, with streams as Sub2API 0.1.132 and opencode-llm-proxy 1.6.1 send them, in a network
 namespace in which there is nothing but loopback. `docs/codex.md` says how to do the same by hand.
 """
 
@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import pytest
 from clients import wire
-from clients.codex_cli import Seen
-from clients.codex_runs import APP_SERVER, ARGUMENTS, COMMAND, EXEC, FRONTS, TOOL, VERSIONS, Key, missing, perform
+from clients.codex.fronts import APP_SERVER, EXEC, SCREEN
+from clients.codex.place import Seen
+from clients.codex.runs import ARGUMENTS, COMMAND, FRONTS, TOOL, VERSIONS, Key, missing, perform
+from clients.codex.screen import PROMPT
 from clients.install import HERE
 from clients.replay import AFTER_TOOL
 from clients.variants import BASES, ROWS, VARIANTS, encoded
@@ -24,7 +26,7 @@ from respfix.demo.streams import STREAMS
 
 pytestmark = [pytest.mark.codex, pytest.mark.timeout(900)]  # the first test fetches both binaries and runs everything
 
-TURNS = {EXEC: 1, APP_SERVER: 2}
+TURNS = {EXEC: 1, APP_SERVER: 2, SCREEN: 2}
 
 
 class Case(NamedTuple):
@@ -90,6 +92,7 @@ CASES |= {
     for name, stream in STREAMS.items()
 }
 TOOLS = [name for name, case in CASES.items() if case.after]
+ON_SCREEN = ["anthropic-text", "anthropic-reasoning-text-tool", "opencode-text"]  # a run takes two seconds
 BODIES = {name: case.stream for name, case in CASES.items()} | {
     name + AFTER_TOOL: case.after for name, case in CASES.items() if case.after
 }
@@ -109,14 +112,19 @@ def is_unread(name: str) -> bool:
     return bool(broken and wire.read(CASES[name].stream).text.streamed)
 
 
+# Where a recording is read.
+PLACES = [(front, name) for front in FRONTS for name in (ON_SCREEN if front == SCREEN else CASES)]
+
+
 @cache
 def runs() -> dict[Key, Seen]:
     """Do all runs on the recordings, through respfix and straight."""
-    return perform(BODIES, itertools.starmap(key, itertools.product(VERSIONS, FRONTS, CASES, (True, False))))
+    wanted = itertools.product(VERSIONS, PLACES, (True, False))
+    return perform(BODIES, (key(version, *place, relayed) for version, place, relayed in wanted))
 
 
 def key(version: str, front: str, name: str, relayed: bool = True) -> Key:  # noqa: FBT001, FBT002 (one of a product)
-    """Name a run on a recording; the app-server takes a second turn, which shows what the first left in the history."""
+    """Name a run on a recording; where there is a second turn, it shows what the first left in the history."""
     return Key(version, front, name, TURNS[front], relayed)
 
 
@@ -128,7 +136,7 @@ def seen(version: str, front: str, name: str, *, relayed: bool = True) -> Seen:
 
 
 EITHER_VERSION = pytest.mark.parametrize("version", VERSIONS)
-EITHER_FRONT = pytest.mark.parametrize("front", FRONTS)
+EACH_PLACE = pytest.mark.parametrize(("front", "name"), PLACES, ids="-".join)
 EACH_CASE = pytest.mark.parametrize("name", CASES)
 
 
@@ -142,6 +150,27 @@ def test_exec_prints_the_whole_answer(version: str, name: str) -> None:
     run = seen(version, "exec", name)
 
     assert (texts(name)[-1], 0) == (run.printed, run.exit), run.log
+
+
+def on_screen(name: str) -> list[str]:
+    """Give the lines that one turn leaves on the screen."""
+    tool = [f"• Ran {COMMAND}", "└ (no output)"]
+    said = [[f"• {text}"] for text in texts(name)]
+    if CASES[name].after:
+        said.insert(len(said) - 1, tool)
+    return [line for lines in said for line in lines]
+
+
+@EITHER_VERSION
+@pytest.mark.parametrize("name", ON_SCREEN)
+def test_the_screen_shows_the_whole_answer(version: str, name: str) -> None:
+    """Whoever types the prompt twice reads the answer twice, with the tool's run in between and no error."""
+    run = seen(version, SCREEN, name)
+    lines = run.printed.splitlines()
+    again = next((number for number, line in enumerate(lines) if line.startswith(PROMPT)), len(lines))
+
+    assert (on_screen(name), on_screen(name)) == (lines[:again], lines[again + 1 :]), run.errors
+    assert run.errors == []
 
 
 @EITHER_VERSION
@@ -175,8 +204,7 @@ def test_the_next_turn_remembers_the_answer(version: str, name: str) -> None:
 
 
 @EITHER_VERSION
-@EITHER_FRONT
-@EACH_CASE
+@EACH_PLACE
 def test_codex_does_not_complain(version: str, front: str, name: str) -> None:
     """No delta arrives without an active item."""
     run = seen(version, front, name)
@@ -185,8 +213,7 @@ def test_codex_does_not_complain(version: str, front: str, name: str) -> None:
 
 
 @EITHER_VERSION
-@EITHER_FRONT
-@EACH_CASE
+@EACH_PLACE
 def test_codex_asks_once_for_each_step(version: str, front: str, name: str) -> None:
     """Nothing is retried: one request for each step of each turn."""
     run = seen(version, front, name)
@@ -195,8 +222,7 @@ def test_codex_asks_once_for_each_step(version: str, front: str, name: str) -> N
 
 
 @EITHER_VERSION
-@EITHER_FRONT
-@EACH_CASE
+@EACH_PLACE
 def test_codex_runs_the_tool_once(version: str, front: str, name: str) -> None:
     """A tool call runs exactly once in each turn, and no call is made up."""
     run = seen(version, front, name)
@@ -217,6 +243,16 @@ def test_without_respfix_exec_prints_nothing_and_calls_it_a_success(version: str
 
 
 @EITHER_VERSION
+@pytest.mark.parametrize("name", [name for name in ON_SCREEN if is_unread(name)])
+def test_without_respfix_the_screen_stays_blank(version: str, name: str) -> None:
+    """Nothing follows the prompt, not even an error."""
+    run = seen(version, SCREEN, name, relayed=False)
+
+    assert [PROMPT] == [line[:1] for line in run.printed.splitlines()], run.printed
+    assert run.errors == []
+
+
+@EITHER_VERSION
 @pytest.mark.parametrize("name", [name for name in CASES if is_unread(name)])
 def test_without_respfix_codex_complains_about_deltas(version: str, name: str) -> None:
     """`OutputTextDelta without active item`, and no user interface shows a word."""
@@ -227,8 +263,7 @@ def test_without_respfix_codex_complains_about_deltas(version: str, name: str) -
 
 
 @EITHER_VERSION
-@EITHER_FRONT
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize(("front", "name"), [place for place in PLACES if place[1] in TOOLS], ids="-".join)
 def test_without_respfix_the_tool_never_runs(version: str, front: str, name: str) -> None:
     """The call vanishes, and with it the step after it."""
     run = seen(version, front, name, relayed=False)
@@ -248,19 +283,25 @@ def test_the_streams_are_told_apart_by_what_they_call() -> None:
 # One fault at a time, through respfix
 
 
-def reader(version: str, name: str) -> Key:
+def reader(version: str, name: str, *, at_screen: bool = False) -> Key:
     """Choose who reads a stream: `all` shows its reasoning, text and call to user interfaces, a text is printed."""
-    return Key(version, APP_SERVER if name.startswith("all") else EXEC, name)
+    return Key(version, SCREEN if at_screen else APP_SERVER if name.startswith("all") else EXEC, name)
 
 
-# Each fault is read once, in the richest stream that can have it; the releases take turns.
+# Each fault is read once, in the richest stream that can have it; the releases take turns, and some are read off the
+# screen. `make test-clients` reads each with both, in all front ends.
 WITH_FAULT = {
-    reader(VERSIONS[number % len(VERSIONS)], f"{base}.{row.name}"): row
+    reader(VERSIONS[number % len(VERSIONS)], f"{base}.{row.name}", at_screen=number % 15 in (3, 4)): row
     for number, row in enumerate(ROWS)
     for base in ("all", "text")
     if base in row.bases and (base == "all" or "all" not in row.bases)
 }
-WITHOUT_FAULT = [reader(version, base) for version in VERSIONS for base in ("all", "text")]
+WITHOUT_FAULT = [
+    reader(version, base, at_screen=at_screen)
+    for version in VERSIONS
+    for base in ("all", "text")
+    for at_screen in (False, True)
+]
 
 
 def for_codex(body: bytes) -> bytes:

@@ -54,8 +54,9 @@ def installed(name: str) -> Path:
 
 
 def python(folder: Path) -> str:
-    """Give the interpreter of an environment from PyPI."""
-    return str(folder / "bin" / "python")
+    """Give the interpreter of an environment from PyPI; what comes from npm is run by our own."""
+    own = folder / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
 
 
 def node() -> str:

@@ -75,11 +75,20 @@ def measure(client: Client, names: Iterable[str] | None = None) -> Measured:
 def both_ways(client: Client, names: list[str]) -> Measured:
     """Read streams straight and through respfix, each way with an upstream of its own that counts requests."""
     cut = frozenset(name for name in names if CASES[name].is_cut)
-    with serving(STREAMS, cut=cut) as upstream:
+    streams = spoken(client)
+    with serving(streams, cut=cut) as upstream:
         version, straight = on_one_way(client, upstream, upstream.url, names)
-    with serving(STREAMS, cut=cut) as upstream, relaying(RELAY, upstream.url.removesuffix("/v1")) as origin:
+    with serving(streams, cut=cut) as upstream, relaying(RELAY, upstream.url.removesuffix("/v1")) as origin:
         _, relayed = on_one_way(client, upstream, f"{origin}/v1", names)
     return Measured(version, straight, relayed)
+
+
+def spoken(client: Client) -> dict[str, bytes]:
+    """Give all streams, with calls of the client's own tools."""
+    streams = dict(STREAMS)
+    for old, new in client.words:
+        streams = {name: body.replace(old, new) for name, body in streams.items()}
+    return streams
 
 
 def on_one_way(client: Client, upstream: Upstream, url: str, names: list[str]) -> tuple[str, dict[str, Seen]]:

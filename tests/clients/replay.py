@@ -20,6 +20,8 @@ from pathlib import Path
 AFTER_TOOL = ".after-tool"  # no recording is named like this
 NAME = re.compile(r"recording=([\w.+@-]+)")
 TOOL_ANSWERS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+# What agents ask beside the conversation: Codex 0.169 and opencode want a title for it.
+ASIDE = re.compile(rb'"thread_title|You are a title generator')
 STORM = 20  # requests for one recording that are answered; no client needs more than ten, its turns
 CHUNK = 64 * 1024  # bytes in one HTTP chunk; an event is far smaller, so events share chunks as they do in the wild
 
@@ -55,6 +57,7 @@ class Upstream:
     url: str = ""
     cut: frozenset[str] = frozenset()  # recordings after which the connection breaks instead of ending
     received: dict[str, list[bytes]] = field(default_factory=dict)  # the bodies of the requests, by what they asked for
+    aside: dict[str, list[bytes]] = field(default_factory=dict)  # those that were no step of the conversation
     others: list[str] = field(default_factory=list)  # requests that asked for no recording: "GET /v1/models"
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -65,7 +68,7 @@ class Upstream:
         if name not in self.bodies:
             return None
         with self.lock:
-            received = self.received.setdefault(wanted, [])
+            received = (self.aside if ASIDE.search(body) else self.received).setdefault(wanted, [])
             received.append(body)
             if len(received) > STORM:
                 return None

@@ -37,9 +37,10 @@ def in_loop(fill: AsyncFill) -> Fill:
     return lambda reading, name: runner.run(fill(reading, name))
 
 
-def serve(package: str, fill: Fill) -> None:
+def serve(package: str, fill: Fill, version: str = "") -> None:
     """Answer until standard input ends; what a client prints goes to standard error.
 
+    The version is that of a Python package, unless it is given.
     Whatever the client raises is what the program would get, and becomes the reading's error.
     """
     with os.fdopen(os.dup(1), "w") as answers:
@@ -49,7 +50,7 @@ def serve(package: str, fill: Fill) -> None:
             answers.write(json.dumps(values) + "\n")
             answers.flush()
 
-        say(version=metadata.version(package))
+        say(version=version or metadata.version(package))
         for line in sys.stdin:
             name, reading = line.strip(), Reading()
             try:

@@ -19,8 +19,19 @@ class Client:
     bases: tuple[str, ...] = tuple(BASES)  # the conformant streams whose variants it reads; fewer where runs are slow
     at_once: int = 1  # how many processes share the work; more where most of a run is waiting
     patience: float = 30.0  # seconds for one reading, after which the process is killed and the reading is a hang
+    words: tuple[tuple[bytes, bytes], ...] = ()  # replaced in every stream: calls become calls of its own tool
     daily: bool = False  # whether the continuous check measures it anew
 
+
+# What makes a call in the streams one of a tool that an agent has of its own. Codex's leaves a line each time it runs.
+CODEX = ((b'"shell"', b'"exec_command"'), (b"pwd", b"echo ran >> ran"))
+OPENCODE = (
+    (b'"shell"', b'"bash"'),
+    (b'{\\"cmd\\":', b'{\\"description\\":\\"x\\",\\"command\\":'),
+    (b'{"cmd":', b'{"description":"x","command":'),
+)
+SOME = ("text", "reasoning", "call", "all")
+NO_CUSTOM_TOOLS = tuple(base for base in BASES if base != "custom")
 
 ROWS = (
     # OpenAI's own libraries
@@ -105,6 +116,7 @@ ROWS = (
         "ai-sdk-7",
         "ai_sdk.mjs",
         "open-responses",
+        bases=NO_CUSTOM_TOOLS,
         daily=True,
     ),
     Client("ai-sdk-6", "AI SDK 6, `@ai-sdk/openai`", "ai-sdk-6", "ai_sdk.mjs", "openai"),
@@ -133,6 +145,30 @@ ROWS = (
     Client("haystack", "Haystack", "haystack", "haystack_chat.py"),
     Client("strands", "Strands Agents", "strands", "strands_agent.py"),
     Client("llm", "llm", "llm", "llm_library.py"),
+    Client(
+        "opencode",
+        "opencode CLI, `opencode run`",
+        "opencode",
+        "opencode.py",
+        bases=("all",),
+        at_once=2,
+        patience=60.0,
+        words=OPENCODE,
+    ),
+    *(
+        Client(
+            f"codex-{release}-{front}",
+            f"Codex {release}, {title}",
+            "codex",
+            "codex.py",
+            f"{release} {front}",
+            bases=("text", "all") if front == "tui" else SOME,
+            at_once=4,
+            words=CODEX,
+        )
+        for release in ("0.135.0", "0.169.0")
+        for front, title in (("exec", "`codex exec`"), ("app-server", "`codex app-server`"), ("tui", "its screen"))
+    ),
 )
 
 CLIENTS = {row.name: row for row in ROWS}

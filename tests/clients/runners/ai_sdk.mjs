@@ -1,12 +1,12 @@
 // The AI SDK's `streamText()`, with the provider that is named: openai, or open-responses.
 
 import { asked, baseURL, prompt, require, serve, told } from './serve.mjs';
+import { CUSTOM, FUNCTIONS, PARAMETERS } from './tools.mjs';
 
 const { jsonSchema, streamText, tool } = require('ai');
 
-// What the recorded models call. A tool without `execute` ends the run, as where a person is asked first.
-const inputSchema = jsonSchema({ type: 'object', properties: { cmd: { type: 'string' } } });
-const tools = Object.fromEntries(['shell', 'list'].map((name) => [name, tool({ inputSchema })]));
+// A tool without `execute` ends the run, as where a person is asked first.
+const tools = Object.fromEntries(FUNCTIONS.map((name) => [name, tool({ inputSchema: jsonSchema(PARAMETERS) })]));
 
 function openResponses() {
   const { createOpenResponses } = require('@ai-sdk/open-responses');
@@ -15,7 +15,7 @@ function openResponses() {
 
 function openai() {
   const provider = require('@ai-sdk/openai').createOpenAI({ baseURL, apiKey: 'none' });
-  tools.apply_patch = provider.tools.customTool({ name: 'apply_patch' });
+  tools[CUSTOM] = provider.tools.customTool({ name: CUSTOM });
   return provider.responses('gpt-5.5'); // a model that is known to reason
 }
 

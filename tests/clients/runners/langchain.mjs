@@ -1,15 +1,17 @@
 // LangChain's ChatOpenAI with the Responses API: chunks as they come, and their sum.
 
 import { baseURL, prompt, require, serve } from './serve.mjs';
+import { CUSTOM, FUNCTIONS, PARAMETERS } from './tools.mjs';
 
 const { ChatOpenAI } = require('@langchain/openai');
 
-const parameters = { type: 'object', properties: { cmd: { type: 'string' } } };
+const functions = FUNCTIONS.map((name) => ({ name, description: name, parameters: PARAMETERS }));
+const tools = [
+  ...functions.map((each) => ({ type: 'function', function: each })),
+  { type: 'custom', custom: { name: CUSTOM } },
+];
 const model = new ChatOpenAI({ model: 'gpt-5.5', apiKey: 'none', useResponsesApi: true, configuration: { baseURL } })
-  .bindTools([
-    ...['shell', 'list'].map((name) => ({ type: 'function', function: { name, description: name, parameters } })),
-    { type: 'custom', custom: { name: 'apply_patch' } },
-  ]);
+  .bindTools(tools);
 
 const refusal = (message) => message.additional_kwargs.refusal ?? '';
 

@@ -1,6 +1,7 @@
 // The Agents SDK: an agent that runs the tools which the model calls, streamed.
 
 import { baseURL, prompt, require, serve } from './serve.mjs';
+import { ANSWER, FUNCTIONS, PARAMETERS } from './tools.mjs';
 
 const { Agent, OpenAIProvider, Runner, tool } = require('@openai/agents');
 
@@ -10,9 +11,10 @@ const runner = new Runner({
   modelProvider: new OpenAIProvider({ apiKey: 'none', baseURL, useResponses: true }),
   tracingDisabled: true,
 });
-const parameters = { type: 'object', properties: { cmd: { type: 'string' } }, required: [], additionalProperties: true };
-const tools = ['shell', 'list'].map((name) =>
-  tool({ name, description: name, parameters, strict: false, execute: async () => 'done' }));
+const tools = FUNCTIONS.map((name) =>
+  tool({
+    name, description: name, parameters: { ...PARAMETERS, required: [] }, strict: false, execute: async () => ANSWER,
+  }));
 const agent = new Agent({ name: 'replay', model: 'gpt-5.5', tools });
 
 function grow(seen, event) {

@@ -11,12 +11,14 @@ from dataclasses import asdict
 from functools import cache
 from typing import NamedTuple
 
-from clients.codex_cli import Job, Run, Seen
+from clients.codex.fronts import APP_SERVER, EXEC, SCREEN
+from clients.codex.job import Job, Run
+from clients.codex.place import Seen
 from clients.install import HERE, UnavailableError, codex
 from clients.surroundings import RELAY, separated
 
 VERSIONS = ("0.135.0", "0.169.0")
-EXEC, APP_SERVER = FRONTS = ("exec", "app-server")
+FRONTS = (EXEC, APP_SERVER, SCREEN)
 TOOL, COMMAND = "exec_command", "echo ran >> ran"  # Codex's own shell tool; a line is left each time it runs
 ARGUMENTS = {"cmd": COMMAND}
 
@@ -53,7 +55,7 @@ def perform(bodies: Mapping[str, bytes], keys: Iterable[Key], cut: Iterable[str]
         list(cut),
     )
     done = subprocess.run(
-        [*separated(), sys.executable, str(HERE / "codex_cli.py")],
+        [*separated(), sys.executable, "-m", "clients.codex.job"], cwd=HERE.parent,
         input=json.dumps(asdict(job)), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     if done.returncode:
