@@ -1,7 +1,8 @@
 """The real Codex, through respfix: it prints what it lost, runs the tools it ignored, and logs no complaint.
 
-Its three front ends, of which one is read off a screen. Two releases of the binary, with streams as Sub2API 0.1.132 and opencode-llm-proxy 1.6.1 send them, in a network
-namespace in which there is nothing but loopback. `docs/codex.md` says how to do the same by hand.
+Its three front ends, of which one is read off a screen. Two releases of the binary, with streams as Sub2API 0.1.132 and
+opencode-llm-proxy 1.6.1 send them, in a network namespace in which there is nothing but loopback. `docs/codex.md` says
+how to do the same by hand.
 """
 
 from __future__ import annotations
