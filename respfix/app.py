@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from respfix import __version__
+from respfix.capture import Capture
 from respfix.config import Address, Config, Listener
 from respfix.edge import StartError, sockets
 from respfix.edge.connection import Handler
@@ -39,6 +40,7 @@ class Service:
         """Take a configuration, and the sockets that the init system has opened for it."""
         self.config = config
         self.journal = Journal()
+        self._capture = Capture(self.journal)
         self.roll = Roll()
         self.is_ready = False
         self._relay: Relay | None = None
@@ -92,7 +94,8 @@ class Service:
 
     async def _become(self, config: Config) -> None:
         tls = server_context(config.tls)
-        relay = Relay(config, self.roll, self.journal)
+        folder = Capture.folder_for(config.capture)
+        relay = Relay(config, self.roll, self.journal, self._capture)
         before, fresh = [*self._doors.values(), *self._admin_doors.values()], list[Door]()
         try:
             doors = {each: self._doors.get(each) or self._new_door(each, config, fresh) for each in config.listeners}
@@ -105,6 +108,7 @@ class Service:
             self._shut(fresh)
             await relay.close()
             raise
+        self._capture.configure(config.capture, folder)
         retired, self._relay = self._relay, relay
         self._doors, self._admin_doors = doors, admin_doors
         if admin_doors and self._desk is None:
@@ -180,6 +184,7 @@ class Service:
         await asyncio.gather(*(door.clear(grace) for door in self._admin_doors.values()))
         if self._desk is not None:
             await self._desk.stop()
+        await asyncio.to_thread(self._capture.close)
         if self._relay is not None:
             await self._relay.close()
 

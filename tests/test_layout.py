@@ -63,6 +63,10 @@ EDGES = {
     "journal.lines": "journal.entry",
     "journal.tally": "journal.entry",
     "journal": "journal.entry journal.lines journal.tally",
+    "capture.recording": "stream",
+    "capture.masking": "",
+    "capture.folder": "",
+    "capture": "capture.folder capture.masking capture.recording config journal respfix",
     "relay.codings": "",
     "relay.guard": "config",
     "relay.headers": "",
@@ -75,14 +79,15 @@ EDGES = {
     "relay.roll": "config relay.patience relay.refusal stream",
     "relay.session": "config relay.upstream",
     "relay.ways": "config relay.session relay.upstream tls",
-    "relay.trip": "config journal relay.guard relay.hearing relay.patience relay.roll relay.upstream relay.ways",
+    "relay.trip": "capture config journal relay.guard relay.hearing relay.patience relay.roll relay.upstream "
+    "relay.ways",
     "relay.answer": "relay.headers",
     "relay.spout": "",
-    "relay.source": "relay.codings relay.patience relay.sniff relay.spout stream",
+    "relay.source": "capture.recording relay.codings relay.patience relay.sniff relay.spout stream",
     "relay.outward": "config relay.headers relay.patience relay.refusal relay.trip stream",
-    "relay.homeward": "journal relay.answer relay.codings relay.headers relay.patience relay.refusal relay.sniff "
-    "relay.source relay.trip relay.tunnel stream",
-    "relay": "config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal relay.roll "
+    "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.patience relay.refusal "
+    "relay.sniff relay.source relay.trip relay.tunnel stream",
+    "relay": "capture config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal relay.roll "
     "relay.trip relay.upstream relay.ways stream",
     # what operators see
     "admin.about": "",
@@ -100,8 +105,8 @@ EDGES = {
     "edge.probe": "journal relay.upstream",
     "edge.connection": "config journal relay relay.refusal",
     "edge.door": "config edge.connection edge.sockets",
-    "app": "admin config edge edge.connection edge.door edge.probe edge.sockets journal relay relay.guard relay.roll "
-    "respfix tls",
+    "app": "admin capture config edge edge.connection edge.door edge.probe edge.sockets journal relay relay.guard "
+    "relay.roll respfix tls",
     "process": "app config edge edge.notify edge.sockets journal",
     # the demo: a broken server, a client, and what strict readers make of both
     "demo.streams": "",

@@ -71,6 +71,12 @@ COUNTERS: tuple[tuple[str, str, tuple[str, ...], Callable[[Tally], Counts]], ...
         ("upstream",),
         lambda tally: tally.sent,
     ),
+    (
+        "respfix_captures",
+        "Streams worth keeping: kept, alike (one with the same faults was kept lately), dropped (too many) or failed.",
+        ("result",),
+        lambda tally: tally.captures,
+    ),
 )
 
 HISTOGRAMS: tuple[tuple[str, str, Callable[[Tally], Mapping[str, Histogram]]], ...] = (

@@ -92,7 +92,8 @@ class Capture:
 
     folder: File = None
     streams: int = 100
-    stream_bytes: int = 8 * 2**20
+    stream_bytes: int = 2 * 2**20
+    every: Seconds = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Tally:
     stops: Counts = field(default_factory=Counter)  # upstream, which bound
     events: Counts = field(default_factory=Counter)  # upstream, in or out
     sent: Counts = field(default_factory=Counter)  # upstream
+    captures: Counts = field(default_factory=Counter)  # what became of a stream worth keeping
     first_byte: dict[str, Histogram] = field(default_factory=dict)  # upstream
     added: dict[str, Histogram] = field(default_factory=dict)  # upstream
     duration: dict[str, Histogram] = field(default_factory=dict)  # upstream

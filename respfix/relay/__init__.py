@@ -17,6 +17,7 @@ import asyncio
 
 from aiohttp import web
 
+from respfix.capture import Capture
 from respfix.config import Config, Listener
 from respfix.journal import Entry, Journal, Kind
 from respfix.relay.guard import HostGuard
@@ -34,13 +35,14 @@ from respfix.stream import Ending
 class Relay:
     """Sends every request on its trip, by one configuration; a reload makes another relay."""
 
-    def __init__(self, config: Config, roll: Roll, journal: Journal) -> None:
+    def __init__(self, config: Config, roll: Roll, journal: Journal, capture: Capture) -> None:
         """Raises ConfigError for a file that cannot be used, and then opens nothing."""
         self.ways = ways_of(config)
         self._config = config
         self._guard = HostGuard(config.listeners, config.hosts)
         self._roll = roll
         self._journal = journal
+        self._capture = capture
         self._under_way = 0
         self._is_retired = False
 
@@ -55,7 +57,9 @@ class Relay:
         patience = Patience()
         client = request.remote or ""
         is_last = is_last or self._roll.is_draining
-        trip = Trip(way, self._guard, self._roll, listener, client, request, entry, patience, is_last=is_last)
+        trip = Trip(
+            way, self._guard, self._roll, listener, client, request, entry, patience, self._capture, is_last=is_last
+        )
         self._roll.enter(patience, client)
         self._under_way += 1
         try:
@@ -78,6 +82,7 @@ class Relay:
             self._roll.leave(patience)
             self._under_way -= 1
             self._journal.end(entry)
+            self._capture.end(entry, _said(trip), request.raw_path)
             if self._is_retired and not self._under_way:
                 await self.close()
 
@@ -99,6 +104,12 @@ async def _go(trip: Trip) -> web.StreamResponse:
     outward.check()
     upstream = await outward.send()
     return await Homeward(trip, upstream).bring()
+
+
+def _said(trip: Trip) -> list[tuple[str, str]]:
+    """The headers that the upstream got, or could have."""
+    authorization = trip.upstream.authorization
+    return [*trip.request.headers.items(), *([("Authorization", authorization)] if authorization else [])]
 
 
 def refuse(refusal: Refusal, *, is_last: bool) -> web.Response:

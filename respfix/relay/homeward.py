@@ -13,6 +13,7 @@ from functools import cached_property
 from aiohttp import ClientResponse, web
 from aiohttp.http import StreamWriter
 
+from respfix.capture.recording import Mending
 from respfix.journal import log
 from respfix.relay.answer import Answer
 from respfix.relay.codings import decoder_for, is_identity
@@ -76,7 +77,7 @@ class Homeward:
             return await self._pipe(source)
         trip.entry.dialect = dialect_of(trip.request.headers, trip.config.dialect)
         if trip.config.repair == "observe":
-            observer = Observer(self._options)
+            observer = trip.capture.record(trip.entry, Observer(self._options))
             trip.entry.report, trip.entry.is_repaired = observer.report, False
             return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
         plain = Decoded(source, decoder) if decoder else source
@@ -157,7 +158,7 @@ class Homeward:
 
     async def _mend(self, source: Source | Decoded, first: bytes = b"") -> Answer:
         trip = self._trip
-        mender = Mender(self._options)
+        mender = trip.capture.record(trip.entry, Mender(self._options))
         trip.entry.report = mender.report
         answer = await self._begin(is_rewritten=True)
         awake = self._keep_awake(answer, mender)
@@ -194,7 +195,7 @@ class Homeward:
             chunk = await source.read()
         return source.ending or Ending.CUT
 
-    def _keep_awake(self, answer: Answer, mender: Mender) -> asyncio.Task[None] | None:
+    def _keep_awake(self, answer: Answer, mender: Mending) -> asyncio.Task[None] | None:
         """Break the silence of a slow upstream, for proxies and clients that take it for a dead one."""
         trip = self._trip
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from aiohttp import ClientError, ClientOSError, ClientPayloadError, ClientResponse
 from aiohttp.http import HttpProcessingError
 
+from respfix.capture.recording import Mending
 from respfix.relay.codings import Decoder, DecodingError
 from respfix.relay.patience import Patience, PatienceLostError
 from respfix.relay.sniff import Sniffer
 from respfix.relay.spout import Spout
-from respfix.stream import Ending, Mender
+from respfix.stream import Ending
 
 
 class Source:
@@ -135,7 +136,7 @@ class Tap:
 
     __slots__ = ("_decoder", "_observer", "_seen", "_sniffer")
 
-    def __init__(self, observer: Mender, decoder: Decoder | None, *, is_stream: bool) -> None:
+    def __init__(self, observer: Mending, decoder: Decoder | None, *, is_stream: bool) -> None:
         self._observer = observer
         self._decoder = decoder
         self._sniffer = Sniffer()

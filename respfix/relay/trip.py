@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from respfix.capture import Capture
 from respfix.config import Config, Listener
 from respfix.journal import Entry
 from respfix.relay.guard import HostGuard
@@ -28,6 +29,7 @@ class Trip:
     request: web.BaseRequest
     entry: Entry
     patience: Patience
+    capture: Capture
     is_last: bool  # respfix is stopping: this connection ends with this answer
     hearing: Hearing = field(default_factory=Hearing)
 

@@ -1,0 +1,113 @@
+"""One stream while it passes: what came and what left, remembered up to a bound."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from respfix.stream import Ending, Report
+
+# For all streams together; a thousand long ones at once must not cost more than this, whatever is configured.
+MEMORY = 128 * 2**20  # bytes
+
+
+class Mending(Protocol):
+    """What mends, or watches, one stream; `Mender` does, and what records one."""
+
+    @property
+    def report(self) -> Report:
+        """What was seen and done so far."""
+
+    @property
+    def is_over(self) -> bool:
+        """The body should end within the grace time."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes as they came; give back the bytes that should have come."""
+
+    def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
+        """The body has ended; give back what is still owed."""
+
+    def keepalive(self) -> bytes:
+        """Give bytes that show the client a living stream."""
+
+
+class Memory:
+    """What all recordings together may still remember."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int = MEMORY) -> None:
+        self.left = size
+
+
+class Side:
+    """The bytes of one side, from the beginning; whole, or as far as there was room."""
+
+    __slots__ = ("_memory", "_room", "_taken", "chunks", "is_whole")
+
+    def __init__(self, room: int, memory: Memory) -> None:
+        self.chunks: list[bytes] = []
+        self.is_whole = True
+        self._room = room
+        self._memory = memory
+        self._taken = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Remember more, unless something is missing already."""
+        if self.is_whole and chunk:
+            size = len(chunk)
+            if self._taken + size > self._room or size > self._memory.left:
+                self.is_whole = False
+                return
+            self._taken += size
+            self._memory.left -= size
+            self.chunks.append(chunk)
+
+    def forget(self) -> None:
+        """Give back the room."""
+        self._memory.left += self._taken
+        self._taken = 0
+
+
+class Recording:
+    """Stands in the place of a mender and remembers what passes it."""
+
+    __slots__ = ("_mender", "came", "left")
+
+    def __init__(self, mender: Mending, room: int, memory: Memory) -> None:
+        self._mender = mender
+        self.came, self.left = Side(room, memory), Side(room, memory)
+
+    @property
+    def report(self) -> Report:
+        """As the mender."""
+        return self._mender.report
+
+    @property
+    def is_over(self) -> bool:
+        """As the mender."""
+        return self._mender.is_over
+
+    def feed(self, chunk: bytes) -> bytes:
+        """As the mender."""
+        mended = self._mender.feed(chunk)
+        self.came.add(chunk)
+        self.left.add(mended)
+        return mended
+
+    def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
+        """As the mender."""
+        tail = self._mender.close(ending, seconds)
+        self.left.add(tail)
+        return tail
+
+    def keepalive(self) -> bytes:
+        """As the mender."""
+        sign = self._mender.keepalive()
+        self.left.add(sign)
+        return sign
+
+    def forget(self) -> None:
+        """Give back the room of both sides."""
+        self.came.forget()
+        self.left.forget()

@@ -1,0 +1,425 @@
+"""What is kept of the streams for a bug report: which, where, how much, and what never."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from downstream import config_for, connected, request
+from upstream import END, STREAM_HEAD, Exchange, Script, chunk, serving
+
+from respfix.app import Service
+from respfix.capture import Capture
+from respfix.capture.folder import CAME, FACTS, LEFT, Folder, FolderError
+from respfix.capture.masking import PIECE, masked, secrets_of
+from respfix.capture.recording import MEMORY, Memory, Recording
+from respfix.config import Capture as Settings, ConfigError
+from respfix.config.kinds import NamedFile
+from respfix.journal import Entry, Journal, Kind
+from respfix.stream import Ending, Mender, Options
+
+BROKEN = (Path(__file__).parent / "clients/streams/sub2api-0.1.132-an-text.sse").read_bytes()
+WAIT = 5.0
+
+
+def healthy() -> bytes:
+    """A stream that needs nothing: what the repair makes of a broken one."""
+    mender = Mender(Options())
+    return mender.feed(BROKEN) + mender.close()
+
+
+def settings(folder: Path, **changes: Any) -> Settings:
+    """Keep everything there."""
+    return Settings(folder=NamedFile(folder, "config.yaml:7: capture.folder"), **{"every": 0.0, **changes})
+
+
+async def kept(folder: Path, script: Script | bytes, *asked: bytes, **changes: Any) -> Service:
+    """Ask these, one after the other, through a respfix that keeps streams there, and stop it."""
+    at_once = changes.pop("at_once", settings(folder))
+    async with serving(script) as upstream:
+        service = Service(config_for(upstream, capture=at_once, **changes))
+        await service.start()
+        for each in asked or (request(),):
+            async with connected(service.address) as client:
+                await client.ask(each)
+        await service.stop(0.2)
+    return service
+
+
+def streamed(body: bytes) -> bytes:
+    """An answer with this stream."""
+    return STREAM_HEAD + chunk(body) + END
+
+
+def names(folder: Path, ending: str = CAME) -> list[str]:
+    """What lies there, without that ending."""
+    return sorted(each.name.removesuffix(ending) for each in folder.iterdir() if each.name.endswith(ending))
+
+
+async def test_nothing_is_kept_unless_it_is_asked_for() -> None:
+    """Conversations are private."""
+    journal = Journal()
+    capture, mender = Capture(journal), Mender()
+
+    assert capture.record(Entry("POST", "/"), mender) is mender
+
+
+async def test_a_repaired_stream_is_kept_as_it_came_and_as_it_left(tmp_path: Path) -> None:
+    """Three files that only their owner can read, with the facts of the log."""
+    folder = tmp_path / "deep/captures"
+    await kept(folder, streamed(BROKEN))
+
+    (name,) = names(folder)
+    assert {name + CAME, name + LEFT, name + FACTS} == {each.name for each in folder.iterdir()}
+    assert BROKEN == (folder / (name + CAME)).read_bytes()
+    left = (folder / (name + LEFT)).read_bytes()
+    assert b"response.content_part.added" in left
+    again = Mender()
+    assert left == again.feed(left) + again.close()
+    assert not again.report.defects
+    facts = json.loads((folder / (name + FACTS)).read_text())
+    assert ("POST", "/v1/responses", 200, "repaired", True) == (
+        *(facts[key] for key in ("method", "path", "status", "outcome")),
+        facts["came_is_whole"] and facts["left_is_whole"],
+    )
+    assert facts["repairs"]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())]
+    assert [0o700, 0o600, 0o600, 0o600] == modes
+
+
+async def test_what_is_kept_can_be_checked(tmp_path: Path) -> None:
+    """The raw one says what is wrong, the repaired one says nothing is."""
+    await kept(tmp_path / "kept", streamed(BROKEN))
+    (name,) = names(tmp_path / "kept")
+    codes = {}
+    for ending in (CAME, LEFT):
+        command = [sys.executable, "-m", "respfix", "check", str(tmp_path / "kept" / (name + ending))]
+        codes[ending] = (await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)).returncode
+
+    assert {CAME: 1, LEFT: 0} == codes
+
+
+async def test_a_healthy_stream_is_not_kept(tmp_path: Path) -> None:
+    """There is nothing to report."""
+    await kept(tmp_path / "kept", streamed(healthy()))
+
+    assert [] == names(tmp_path / "kept", "")
+
+
+async def test_a_stream_that_failed_is_kept(tmp_path: Path) -> None:
+    """Broken off in the middle, although nothing else was wrong with it."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(STREAM_HEAD + chunk(healthy()[:600]))
+        await asyncio.sleep(0.02)
+        exchange.reset()
+
+    await kept(tmp_path / "kept", script)
+    (name,) = names(tmp_path / "kept")
+
+    assert healthy()[:600] == (tmp_path / "kept" / (name + CAME)).read_bytes()
+    assert b"response.failed" in (tmp_path / "kept" / (name + LEFT)).read_bytes()
+
+
+async def test_a_stream_that_its_client_gave_up_is_kept(tmp_path: Path) -> None:
+    """It may have given up because of what it could not read."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(STREAM_HEAD + chunk(BROKEN[: BROKEN.index(b"\n\n", 900) + 2]))
+        await exchange.gone()
+
+    async with serving(script) as upstream:
+        service = Service(config_for(upstream, capture=settings(tmp_path / "kept")))
+        await service.start()
+        async with connected(service.address) as client:
+            await client.send(request())
+            await client.head()
+            await client.chunk()
+            client.leave()
+        await asyncio.sleep(0.05)
+        await service.stop(0.2)
+    (name,) = names(tmp_path / "kept")
+
+    assert "left" == json.loads((tmp_path / "kept" / (name + FACTS)).read_text())["outcome"]
+
+
+async def test_an_observed_stream_is_kept_as_it_came(tmp_path: Path) -> None:
+    """What left is the same."""
+    await kept(tmp_path / "kept", streamed(BROKEN), repair="observe")
+    (name,) = names(tmp_path / "kept")
+
+    assert {name + CAME, name + FACTS} == {each.name for each in (tmp_path / "kept").iterdir()}
+
+
+async def test_of_streams_with_the_same_faults_one_is_kept_in_a_while(tmp_path: Path) -> None:
+    """A rare fault is not pushed out by the common one; the others are counted."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(streamed(BROKEN if b"a" in exchange.target else BROKEN[: len(BROKEN) // 2]))
+
+    asked = [request(path) for path in ("/a/responses", "/a/responses", "/b/responses", "/b/responses")]
+    service = await kept(tmp_path / "kept", script, *asked, at_once=settings(tmp_path / "kept", every=600.0))
+
+    assert 2 == len(names(tmp_path / "kept"))
+    assert {("kept",): 2, ("alike",): 2} == service.journal.tally.captures
+
+
+async def test_the_oldest_make_room_for_the_newest(tmp_path: Path) -> None:
+    """So many and no more; what is not respfix's own stays."""
+    folder = tmp_path / "kept"
+    folder.mkdir(mode=0o700)
+    (folder / "notes.in.sse").write_text("mine")
+    await kept(folder, streamed(BROKEN), *([request()] * 5), at_once=settings(folder, streams=2))
+
+    assert 3 == len(names(folder))
+    assert {"0004", "0005"} == {name.split("-")[1] for name in names(folder) if name != "notes"}
+    assert 7 == len(list(folder.iterdir()))
+
+
+async def test_a_long_stream_is_kept_to_the_last_whole_event_that_fits(tmp_path: Path) -> None:
+    """And its facts say so."""
+    body = healthy()[: healthy().index(b"\n\n") + 2] + b'data: {"type":"unknown"}\n\n' * 2000
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(STREAM_HEAD)
+        for start in range(0, len(body), 1000):
+            await exchange.send(chunk(body[start : start + 1000]))
+            await asyncio.sleep(0)
+        await exchange.send(END)
+
+    await kept(tmp_path / "kept", script, at_once=settings(tmp_path / "kept", stream_bytes=20_000))
+    (name,) = names(tmp_path / "kept")
+    came = (tmp_path / "kept" / (name + CAME)).read_bytes()
+
+    assert 1_000 < len(came) <= 20_000
+    assert body.startswith(came)
+    assert came.endswith(b"\n\n")
+    assert not json.loads((tmp_path / "kept" / (name + FACTS)).read_text())["came_is_whole"]
+
+
+def test_all_streams_together_remember_no_more_than_the_bound() -> None:
+    """Whatever is configured; what is over gives its room back."""
+    memory = Memory(100)
+    recordings = [Recording(Mender(), 80, memory) for _ in range(3)]
+    for each in recordings:
+        each.feed(b": " + b"x" * 28 + b"\n\n")
+
+    assert [True, True, False] == [each.came.is_whole for each in recordings]
+    assert memory.left == 4
+    for each in recordings:
+        each.forget()
+    assert memory.left == 100
+    assert MEMORY == 128 * 2**20
+
+
+async def test_a_disk_that_fails_is_logged_once_and_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams go on, and nothing half is left there."""
+
+    def full(_self: Folder, path: Path, _pieces: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Folder, "_write", full)
+    service = await kept(tmp_path / "kept", streamed(BROKEN), *([request()] * 3))
+
+    assert {("failed",): 3} == service.journal.tally.captures
+    assert 1 == caplog.text.count("could not be kept (No space left on device)")
+    assert [] == list((tmp_path / "kept").iterdir())
+
+
+async def test_a_disk_that_hangs_holds_no_stream_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too much is dropped and counted; its memory is free again."""
+    monkeypatch.setattr("respfix.capture.LAST_WORDS", 0.1)
+    monkeypatch.setattr(Folder, "keep", lambda *_: time.sleep(3))
+    started = time.monotonic()
+    service = await kept(tmp_path / "kept", streamed(BROKEN), *([request()] * 10))
+
+    assert time.monotonic() - started < 2.5
+    assert service.journal.tally.captures["dropped",] >= 4
+    assert service._capture._memory.left > MEMORY - 7 * 3 * len(BROKEN)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.mkdir(mode=0o755), "can be read by others; what is kept there is private: chmod 700"),
+        (lambda path: path.write_text("x"), "cannot be used: File exists"),
+        (lambda path: path.symlink_to(path), "cannot be used: "),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_a_wrong_configuration(tmp_path: Path, make: Any, why: str) -> None:
+    """Said at the start, with file, line and key; a folder of others is never changed."""
+    path = tmp_path / "kept"
+    make(path)
+
+    with pytest.raises(ConfigError) as caught:
+        Capture.folder_for(settings(path))
+    assert str(caught.value).startswith(f"config.yaml:7: capture.folder: {path} {why}")
+
+
+def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They could read what is in it."""
+    user = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+
+    with pytest.raises(FolderError, match="belongs to somebody else"):
+        Folder(tmp_path, 5)
+
+
+def test_what_a_crash_left_half_is_tidied_away(tmp_path: Path) -> None:
+    """And only that."""
+    tmp_path.chmod(0o700)
+    half, mine = "20261120T140000123Z-0001-empty-part.in.sse.part", "mine.part"
+    for name in (half, mine):
+        (tmp_path / name).write_text("x")
+    Folder(tmp_path, 5)
+
+    assert [mine] == [each.name for each in tmp_path.iterdir()]
+
+
+def test_a_file_that_somebody_put_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    """A link planted under the name would be written through."""
+    folder = Folder(_private(tmp_path), 5)
+    target = tmp_path / "target"
+    target.write_text("precious")
+    name = "20261120T140000123Z-0001-empty-part"
+    (tmp_path / f"{name}{CAME}.part").symlink_to(target)
+
+    with pytest.raises(FileExistsError):
+        folder.keep(name, {CAME: [b"x"]})
+    assert "precious" == target.read_text()
+
+
+TOKEN = "sk-canary/0123+456=789"
+
+
+@pytest.mark.parametrize(
+    ("headers", "target"),
+    [
+        ([("Authorization", f"Bearer {TOKEN}")], "/"),
+        ([("X-Api-Key", TOKEN)], "/"),
+        ([("Cookie", f"theme=dark; session={TOKEN}; x=1")], "/"),
+        ([("X-Whatever", TOKEN)], "/"),
+        ([("Authorization", "Basic " + base64.b64encode(f"bob:{TOKEN}".encode()).decode())], "/"),
+        ([], f"/v1/responses?a=1&key={TOKEN}"),
+        ([], "/v1/responses?key=sk-canary%2F0123%2B456%3D789"),
+        ([], f"/v1/responses?{TOKEN}"),
+    ],
+)
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        TOKEN,
+        json.dumps(TOKEN).replace("/", "\\/"),
+        "sk-canary%2F0123%2B456%3D789",
+        f"Bearer {TOKEN}",
+    ],
+)
+def test_what_the_request_carried_is_not_kept(headers: list[tuple[str, str]], target: str, spelled: str) -> None:
+    """However the server spells it when it repeats it."""
+    said = b"".join(masked(f'data: {{"message":"wrong key {spelled}!"}}\n\n'.encode(), secrets_of(headers, target)))
+
+    assert b"0123" not in said
+    assert b"wrong key " in said
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-abcdefghijkl0123",
+        "ghp_abcdefghijklmnop0123",
+        "github_pat_abcdefghijklmnop0123",
+        "AIzaSyAbcdefghijklmnopqrstu0123",
+        "AKIAABCDEFGHIJKL0123",
+        "xoxb-0123456789-abc",
+        "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl0123",
+        "Bearer abcdefghijklmnop0123",
+        "https://bob:abcdefgh0123@host/",
+    ],
+)
+def test_what_looks_like_a_key_is_not_kept(key: str) -> None:
+    """It may be the server's own."""
+    said = b"".join(masked(f'data: {{"message":"see {key} there"}}\n\n'.encode(), []))
+
+    assert b"0123" not in said
+    json.loads(said.removeprefix(b"data: "))
+
+
+def test_what_a_tool_carries_is_not_kept_when_the_server_repeats_it() -> None:
+    """Every response object has the request's tools in it."""
+    tools = {"tools": [{"type": "mcp", "headers": {"Authorization": "0123", "X-API-Key": '01"23'}, "api_key": "0123"}]}
+    said = b"".join(masked(json.dumps(tools).encode(), []))
+
+    assert b"01" not in said
+    assert {"Authorization": "***", "X-API-Key": "***"} == json.loads(said)["tools"][0]["headers"]
+
+
+def test_a_conversation_stays_as_it_is() -> None:
+    """Words that a header or a key resembles are no secrets; a changed text would be a fault of its own."""
+    headers = [("User-Agent", "codex_exec/0.169.0"), ("Accept", "text/event-stream"), ("X-Stainless-Lang", "python")]
+    headers += [("X-Role", "assistant"), ("Authorization", "Bearer x")]
+    text = BROKEN + b'data: {"delta":"basic understanding of tokens, the sk-learn password: none, bob@example.org"}\n\n'
+
+    assert text == b"".join(masked(text, secrets_of(headers, "/v1/responses?a=b")))
+
+
+def test_a_secret_is_found_wherever_a_piece_ends() -> None:
+    """The thread takes small pieces, so that streams get their turn."""
+    token = b"sk-abcdefghijklmnop0123"
+    for place in range(PIECE - 40, PIECE + 40):
+        text = b"x" * place + b" " + token + b' ,"' + b"y" * 50
+        said = b"".join(masked(text, [b"sk-abcdefghijklmnop0123"]))
+
+        assert b"0123" not in said
+        lines = b"\n".join([b"x" * (PIECE // 2)] * 3) + b"\n" + token + b"\n" + b"y" * 80_000
+        assert b"0123" not in b"".join(masked(lines, []))
+
+
+async def test_a_reload_moves_the_folder(tmp_path: Path) -> None:
+    """And a wrong one leaves everything as it was."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    async with serving(streamed(BROKEN)) as upstream:
+        service = Service(config_for(upstream, capture=settings(first)))
+        await service.start()
+        bad = tmp_path / "bad"
+        bad.mkdir(mode=0o755)
+        await service.reload(config_for(upstream, capture=settings(second)))
+        with pytest.raises(ConfigError, match="chmod 700"):
+            await service.reload(config_for(upstream, capture=settings(bad)))
+        async with connected(service.address) as client:
+            await client.ask(request())
+        await service.stop(0.2)
+
+    assert ([], 1) == (names(first), len(names(second)))
+
+
+def test_an_ending_of_the_service_itself_is_nobodys_fault(tmp_path: Path) -> None:
+    """A restart cuts every stream that it meets."""
+    capture = Capture(Journal())
+    capture.configure(settings(tmp_path), Folder(_private(tmp_path), 5))
+    entry = Entry.of("POST", "/v1/responses", Kind.RESPONSES)
+    mender = capture.record(entry, Mender())
+    entry.status, entry.report = 200, mender.report
+    mender.feed(BROKEN[:500])
+    mender.close(Ending.SHUTDOWN)
+    entry.end(Ending.SHUTDOWN, is_clean=False)
+    capture.end(entry, [], "/")
+    capture.close()
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def _private(path: Path) -> Path:
+    path.chmod(0o700)
+    return path
