@@ -752,7 +752,7 @@ class Triage:
         self._off = {
             slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)
         }
-        self._text = 0
+        self.room = options.limits.text_bytes  # for text that has to be remembered
         self._held_bytes = 0
 
     def mend(self, slug: str) -> bool:
@@ -778,17 +778,9 @@ class Triage:
 
     def count_text(self, length: int) -> None:
         """Count remembered text; raise beyond the bound."""
-        self._text += length
-        if self._text > self.limits.text_bytes:
+        self.room -= length
+        if self.room < 0:
             raise BoundExceededError("too-much-text")
-
-    def has_room(self, length: int) -> bool:
-        """Count remembered text, unless it would go beyond the bound."""
-        text = self._text + length
-        if text > self.limits.text_bytes:
-            return False
-        self._text = text
-        return True
 
     def hold(self, event: Event) -> None:
         """Count an event that has to wait; raise beyond the bound."""

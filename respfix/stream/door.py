@@ -82,17 +82,17 @@ class Door:
         """An event will leave later than it came, so the numbers that came are of no use any more."""
         self.renumbers = True
 
-    def numbers_for(self, came: Sequence[int], count: int) -> Sequence[int] | None:
-        """Give the numbers under which so many deltas in a row leave; None where that takes more thought."""
+    def pass_by(self, came: Sequence[int], count: int) -> Sequence[int] | None:
+        """Let so many deltas in a row leave, and give their numbers; None where that takes more thought."""
         due = self._last_number + 1
+        numbers = came
         if self.renumbers or not (came or self._is_numbered):
-            return range(due, due + count)
-        return came if came and came[0] >= due and rises(came) else None
-
-    def pass_by(self, numbers: Sequence[int]) -> None:
-        """Events have left with these numbers without coming through the door."""
+            numbers = range(due, due + count)
+        elif not came or came[0] < due or not rises(came):
+            return None
         self._last_number = numbers[-1]
-        self._left += len(numbers)
+        self._left += count
+        return numbers
 
     def flush(self) -> None:
         """Let everything leave that still waits for somebody to finish, in the order it came."""

@@ -56,11 +56,12 @@ class Engine:
 
         `numbers` are upstream's, none where it does not count. None: they must be taken one by one.
         """
-        leave = self.repair.door.numbers_for(numbers, count)
-        if leave is None or not self.repair.hear(text, numbers):
+        if len(text) > self.triage.room:
             return None
-        self.repair.door.pass_by(leave)
-        self.report.events_out += count
+        leave = self.repair.door.pass_by(numbers, count)
+        if leave is not None:
+            self.repair.hear(text, numbers)
+            self.report.events_out += count
         return leave
 
     def close(self, ending: Ending, seconds: float) -> list[Event]:

@@ -91,7 +91,7 @@ class Framer:
     @property
     def is_between_frames(self) -> bool:
         """Nothing of an unfinished frame is waiting."""
-        return self._at == len(self._rest)
+        return not self._rest
 
     def take(self, chunk: bytes) -> None:
         """Take bytes."""
@@ -116,9 +116,7 @@ class Framer:
         """Give the next frame, once all of it has come; raise FrameTooLargeError beyond the bound."""
         if self._ready:
             return self._ready.popleft()
-        if self._at == len(self._rest):
-            self._rest = b""
-            self._pass(0)
+        if not self._rest:
             return None
         end = self._end_of_frame(self._at) if self._began else None
         if end is not None:
@@ -143,10 +141,12 @@ class Framer:
 
     def skip(self, length: int) -> None:
         """Whole frames of this length, seen in the window, have been read by somebody else."""
-        self._pass(self._at + length)
         self._offset += length
+        self._pass(self._at + length)
 
     def _pass(self, end: int) -> None:
+        if end == len(self._rest):
+            self._rest, end = b"", 0
         self._at = self._scanned = self._lined = self._sought = end
         self._block = None
 

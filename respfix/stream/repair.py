@@ -67,14 +67,13 @@ class Repair(Owners):
         if type(number := event.body.get("sequence_number")) is int:
             self.count((number,))
 
-    def hear(self, text: str, numbers: Sequence[int]) -> bool:
-        """Take more deltas of the part that spoke last, if one did and there is room for them."""
-        if self.spoke is None or not self.triage.has_room(len(text)):
-            return False
-        self.spoke.say(text)
+    def hear(self, text: str, numbers: Sequence[int]) -> None:
+        """Take more deltas of the part that spoke last."""
+        if self.spoke is not None:
+            self.triage.count_text(len(text))
+            self.spoke.say(text)
         if numbers:
             self.count(numbers)
-        return True
 
     def _response_opens(self, event: Event, _: Place) -> None:
         came = event.body.get("response")

@@ -30,7 +30,7 @@ def whole_number(value: object) -> int | None:
 
 def rises(numbers: Sequence[int]) -> bool:
     """Is each number greater than the one before it?"""
-    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
+    return all(map(lt, numbers, numbers[1:])) if len(numbers) > 1 else True
 
 
 def text_of(value: object) -> str | None:
