@@ -19,6 +19,7 @@ from aiohttp import web
 from respfix import __version__
 from respfix.capture import Capture
 from respfix.config import Address, Config, Listener
+from respfix.config.changes import changed, kept
 from respfix.edge import StartError, sockets
 from respfix.edge.connection import Handler
 from respfix.edge.door import Door
@@ -31,6 +32,10 @@ from respfix.tls import server_context
 
 if TYPE_CHECKING:
     from respfix.admin import About, Checks, Desk
+
+# Seconds in which a connection that has just been accepted may say what it wants, before it counts as idle: over a
+# restart behind a socket of systemd's, its request would otherwise be lost.
+LAST_MOMENT = 0.05
 
 
 class Service:
@@ -74,6 +79,11 @@ class Service:
     async def start(self) -> None:
         """Bind, serve, and say where; raises StartError, or ConfigError for a file that cannot be used."""
         await self._become(self.config)
+        if self._handed:
+            strangers = ", ".join(str(sockets.said(each)) for each in self._handed)
+            raise StartError(
+                f"a socket was handed over for {strangers}; add that address to `listen`, or remove it there"
+            )
         self.is_ready = True
         for listener in self.bound:
             log.info("respfix %s listens on %s", __version__, listener.url)
@@ -86,15 +96,19 @@ class Service:
 
         Running streams keep what they began with. Addresses that stay are not closed for a moment.
         """
+        names = changed(self.config, config)
         await self._become(config)
         self.config = config
         write_as(config.log.format)
-        log.info("the configuration is reloaded; running streams go on as they began")
+        log.info("the configuration is reloaded; changed: %s", ", ".join(names) or "nothing, but files were read again")
+        for line in kept(names):
+            log.warning("%s", line)
         self._probe()
 
     async def _become(self, config: Config) -> None:
         tls = server_context(config.tls)
         folder = Capture.folder_for(config.capture)
+        _warn(config)
         relay = Relay(config, self.roll, self.journal, self._capture)
         before, fresh = [*self._doors.values(), *self._admin_doors.values()], list[Door]()
         try:
@@ -105,7 +119,7 @@ class Service:
             }
             await self._refuse_loops(relay, [*before, *fresh])
         except BaseException:
-            self._shut(fresh)
+            await self._shut(fresh)
             await relay.close()
             raise
         self._capture.configure(config.capture, folder)
@@ -115,8 +129,10 @@ class Service:
             self._desk = self._new_desk()
         stay = [*doors.values(), *admin_doors.values()]
         for door in stay:
-            await door.open(config, tls)
-        self._shut(door for door in before if door not in stay)
+            door.configure(config, tls)
+            await door.open()
+        if gone := [door for door in before if door not in stay]:
+            await self._shut(gone)
         if retired is not None:
             await retired.retire()
 
@@ -150,12 +166,18 @@ class Service:
         assert self._desk is not None  # noqa: S101 (it is made before its doors are opened)
         return await self._desk(request)
 
-    def _shut(self, doors: Iterable[Door]) -> None:
+    async def _shut(self, doors: Iterable[Door]) -> None:
+        """Accept nobody there any more; who waits for nothing has to go, who is being answered may stay until then."""
+        doors = list(doors)
         for door in doors:
-            self._handed += door.shut()
+            self._handed += door.close()
+        await asyncio.sleep(LAST_MOMENT)
+        for door in doors:
+            door.see_off()
 
     async def _answer(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
-        return await self.relay.answer(request, listener, is_last=listener not in self._doors)
+        is_last = not self.is_ready or listener not in self._doors
+        return await self.relay.answer(request, listener, is_last=is_last)
 
     async def _refuse_loops(self, relay: Relay, doors: list[Door]) -> None:
         addresses = [address for door in doors for address in door.addresses]
@@ -176,21 +198,30 @@ class Service:
         self.is_ready = False
         for task in self._probes:
             task.cancel()
-        self._shut(self._doors.values())
+        await self._shut(self._doors.values())
         grace = self.config.timeouts.grace
         await self.roll.drain(drain, grace)
         await asyncio.gather(*(door.clear(grace) for door in self._doors.values()))
-        self._shut(self._admin_doors.values())
+        await self._shut(self._admin_doors.values())
         await asyncio.gather(*(door.clear(grace) for door in self._admin_doors.values()))
         if self._desk is not None:
             await self._desk.stop()
         await asyncio.to_thread(self._capture.close)
+        for each in self._handed:
+            each.close()
         if self._relay is not None:
             await self._relay.close()
 
     def hurry(self, _: object = None) -> None:
         """End the streams that are still running."""
         self.roll.end_all()
+
+
+def _warn(config: Config) -> None:
+    for listener in (*config.listeners, *config.admin.listen):
+        if not listener.is_private and not (listener.is_tls and config.tls.client_ca):
+            can = "see the status" if listener in config.admin.listen else "use the upstream"
+            log.warning("whoever reaches %s can %s; listen on 127.0.0.1 if only this machine should", listener, can)
 
 
 @contextlib.asynccontextmanager

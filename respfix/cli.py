@@ -149,15 +149,6 @@ def _serve(args: argparse.Namespace) -> int:
         return 0
     config = load()
 
-    for listener in (*config.listeners, *config.admin.listen):
-        if not listener.is_private:
-            can = "see the status" if listener in config.admin.listen else "use the upstream"
-            print(
-                f"respfix: warning: whoever reaches {listener} can {can}; listen on 127.0.0.1 if only this machine "
-                "should",
-                file=sys.stderr,
-            )
-
     from respfix import journal, process
     from respfix.edge import StartError
 

@@ -65,10 +65,18 @@ async def _keep_reloading(service: Service, again: Load, hang_up: asyncio.Event,
         trouble = ""
         try:
             await service.reload(again())
+            _say_what_is_a_copy(service.config)
         except (ConfigError, StartError) as error:
             log.error("not reloaded, respfix goes on as before: %s", error)
             trouble = f"; not reloaded: {error}"
         notifier.ready(_status(service, trouble))
+
+
+def _say_what_is_a_copy(config: Config) -> None:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    for file in (config.tls.certificate, config.tls.key, config.tls.client_ca):
+        if folder and file and file.path.is_relative_to(folder):
+            log.warning("%s is a copy that systemd made at the start; a renewed one needs a restart", file)
 
 
 async def _keep_alive(notifier: Notifier) -> None:

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import ssl
+from typing import Any, Self
 
 from respfix.config import Tls, UpstreamTls
 from respfix.config.kinds import NamedFile
+
+
+class Renewable(ssl.SSLContext):
+    """Lets a listening server change its context: each handshake takes the one that is current.
+
+    A server cannot be given another one, and one that is replaced loses the connections it has just accepted.
+    """
+
+    def __new__(cls) -> Self:
+        """Only what `current` says is ever used."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self) -> None:
+        self.current: ssl.SSLContext | None = None
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """The only method that event loops call."""
+        assert self.current is not None  # noqa: S101 (whoever opens the server has set it)
+        return self.current.wrap_bio(*args, **options)
 
 
 def server_context(tls: Tls) -> ssl.SSLContext | None:

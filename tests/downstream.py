@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from upstream import Upstream, header_values
 
 from respfix.app import running
-from respfix.config import Address, Config, Timeouts
+from respfix.config import Address, Config, Listener, Timeouts, UnixSocket
 
 WAIT = 5.0  # seconds; nothing here takes so long unless it hangs
 
@@ -29,12 +30,13 @@ def request(
     return b"\r\n".join([*lines, b"", body or b""])
 
 
-def config_for(upstream: Upstream | str, /, *, listen: str = "127.0.0.1", **changes: Any) -> Config:
+def config_for(upstream: Upstream | str, /, *, listen: str | Listener = "127.0.0.1", **changes: Any) -> Config:
     """A configuration whose patience is short enough for a test; `timeouts` may be given as a dict."""
     url = upstream if isinstance(upstream, str) else upstream.url
+    listener = Address(listen, 0) if isinstance(listen, str) else listen
     timeouts = Timeouts(**{"drain": 0.2, "grace": 0.2, **changes.pop("timeouts", {})})
     changes.setdefault("connect_retries", 0)
-    return Config(listen=(Address(listen, 0),), upstream=url, timeouts=timeouts, **changes)
+    return Config(listen=(listener,), upstream=url, timeouts=timeouts, **changes)
 
 
 @dataclass
@@ -91,9 +93,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connected(address: Address) -> AsyncIterator[Client]:
+async def connected(listener: Listener, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
     """A connection for the time of a block."""
-    client = Client(*await asyncio.open_connection(address.host, address.port, limit=2**22))
+    if isinstance(listener, UnixSocket):
+        client = Client(*await asyncio.open_unix_connection(listener.path, limit=2**22))
+    else:
+        client = Client(*await asyncio.open_connection(listener.host, listener.port, limit=2**22, ssl=tls))
     try:
         yield client
     finally:

@@ -164,7 +164,7 @@ def test_listening_beyond_this_machine_is_warned_about(host: str, is_warned: boo
     with socket.create_server((host, 0)) as taken:
         result = run("serve", "--listen", f"{host}:{taken.getsockname()[1]}")
 
-    assert is_warned == result.stderr.startswith(b"respfix: warning: whoever reaches 0.0.0.0:")
+    assert is_warned == (b" WARNING whoever reaches 0.0.0.0:" in result.stderr.splitlines()[0])
 
 
 def test_repair_writes_a_healthy_stream_as_it_came(shared: Path) -> None:

@@ -55,6 +55,7 @@ EDGES = {
     "config.addresses": "config.kinds",
     "config.settings": "config.addresses config.kinds stream stream.defects",
     "config": "config.addresses config.kinds config.settings",
+    "config.changes": "config.settings",
     "config.sources": "config.kinds config.settings",
     "config.rendering": "config.kinds config.settings",
     "tls": "config config.kinds",
@@ -78,17 +79,21 @@ EDGES = {
     "relay.hearing": "relay.codings stream",
     "relay.roll": "config relay.patience relay.refusal stream",
     "relay.session": "config relay.upstream",
+    "relay.failures": "config relay.refusal relay.upstream",
+    "relay.forwarded": "config config.kinds",
+    "relay.upload": "relay.refusal",
     "relay.ways": "config relay.session relay.upstream tls",
     "relay.trip": "capture config journal relay.guard relay.hearing relay.patience relay.roll relay.upstream "
     "relay.ways",
     "relay.answer": "relay.headers",
     "relay.spout": "",
     "relay.source": "capture.recording relay.codings relay.patience relay.sniff relay.spout stream",
-    "relay.outward": "config relay.headers relay.patience relay.refusal relay.trip stream",
+    "relay.outward": "config relay.failures relay.forwarded relay.headers relay.patience relay.refusal relay.trip "
+    "relay.upload stream",
     "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.patience relay.refusal "
     "relay.sniff relay.source relay.trip relay.tunnel stream",
-    "relay": "capture config journal relay.guard relay.homeward relay.outward relay.patience relay.refusal relay.roll "
-    "relay.trip relay.upstream relay.ways stream",
+    "relay": "capture config journal relay.forwarded relay.guard relay.homeward relay.outward relay.patience "
+    "relay.refusal relay.roll relay.trip relay.upstream relay.ways stream",
     # what operators see
     "admin.about": "",
     "admin.page": "",
@@ -104,9 +109,9 @@ EDGES = {
     "edge.sockets": "config edge",
     "edge.probe": "journal relay.upstream",
     "edge.connection": "config journal relay relay.refusal",
-    "edge.door": "config edge.connection edge.sockets",
-    "app": "admin capture config edge edge.connection edge.door edge.probe edge.sockets journal relay relay.guard "
-    "relay.roll respfix tls",
+    "edge.door": "config edge.connection edge.sockets tls",
+    "app": "admin capture config config.changes edge edge.connection edge.door edge.probe edge.sockets journal relay "
+    "relay.guard relay.roll respfix tls",
     "process": "app config edge edge.notify edge.sockets journal",
     # the demo: a broken server, a client, and what strict readers make of both
     "demo.streams": "",

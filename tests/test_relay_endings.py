@@ -470,7 +470,7 @@ async def test_a_missing_upstream_is_named_with_what_to_check() -> None:
 async def test_a_name_that_does_not_resolve_is_named() -> None:
     """The second thing that goes wrong, in containers."""
     async with through("http://no-such-host.invalid:8080") as client:
-        assert "no-such-host.invalid" in await refused(client, 502, "upstream_unreachable")
+        assert "no-such-host.invalid" in await refused(client, 502, "upstream_name_unknown")
 
 
 async def test_connecting_is_given_up_after_the_retries() -> None:
@@ -554,7 +554,7 @@ async def test_an_upstream_that_accepts_no_connection_is_given_up() -> None:
             filler.connect_ex(("127.0.0.1", port))
             fillers.append(filler)
         async with through(f"http://127.0.0.1:{port}", timeouts={"connect": 0.2}) as client:
-            assert "timeouts.connect" in await refused(client, 504, "upstream_timeout")
+            assert "timeouts.connect" in await refused(client, 504, "upstream_connect_timeout")
         for filler in fillers:
             filler.close()
 

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -94,13 +96,15 @@ class Upstream:
     reads_bodies: bool = True
     exchanges: list[Exchange] = field(default_factory=list)
     port: int = 0
+    scheme: str = "http"
+    path: str = ""  # of the unix socket, if it listens on one
     faults: list[BaseException] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"unix:{self.path}" if self.path else f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -145,12 +149,22 @@ class Upstream:
 
 @contextlib.asynccontextmanager
 async def serving(
-    script: Script | bytes = b"", *, host: str = "127.0.0.1", reads_bodies: bool = True
+    script: Script | bytes = b"",
+    *,
+    host: str = "127.0.0.1",
+    reads_bodies: bool = True,
+    tls: ssl.SSLContext | None = None,
+    path: Path | None = None,
 ) -> AsyncIterator[Upstream]:
     """A scripted upstream for the time of a block; bytes are the answer to every request."""
     upstream = Upstream(answers(script or answer()) if isinstance(script, bytes) else script, reads_bodies)
-    server = await asyncio.start_server(upstream.connected, host, 0, limit=2**20)
-    upstream.port = server.sockets[0].getsockname()[1]
+    if path is not None:
+        upstream.path = str(path)
+        server = await asyncio.start_unix_server(upstream.connected, path, limit=2**20)
+    else:
+        server = await asyncio.start_server(upstream.connected, host, 0, limit=2**20, ssl=tls)
+        upstream.scheme = "https" if tls else "http"
+        upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream
     finally:

@@ -140,7 +140,13 @@ def _prefix(text: str) -> str:
     return text
 
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+UNIX = "unix"  # whoever comes through a unix socket
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network | str
+
+
+def _network(text: str) -> Network:
+    return UNIX if text == UNIX else ipaddress.ip_network(text)
+
 
 Seconds = Annotated[float, Kind("seconds, 0 or more, such as 10 or 0.5", _seconds)]
 Count = Annotated[int, Kind("a whole number, 0 or more, such as 3", _at_least(0))]
@@ -148,7 +154,7 @@ File = Annotated[NamedFile | None, Kind("an absolute path, such as /etc/respfix/
 Prefix = Annotated[str, Kind("a path without a slash at its end, such as /sub2api", _prefix)]
 Networks = Annotated[
     tuple[Network, ...],
-    Kind("addresses or networks, such as 127.0.0.1 or 10.0.0.0/8", ipaddress.ip_network, is_list=True),
+    Kind("addresses, networks or unix, such as 127.0.0.1 or 10.0.0.0/8", _network, is_list=True),
 ]
 
 # For fields that say no more than their type, such as those of `Limits`, which must not know this file.

@@ -51,6 +51,8 @@ class Bound:
     def close(self) -> None:
         """Close it, and take its name out of the file system if respfix has put it there."""
         listener = said(self.socket)
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # a copy that a server has not closed yet would go on listening
         self.socket.close()
         if self.is_ours and isinstance(listener, UnixSocket):
             with suppress(FileNotFoundError):

@@ -20,6 +20,7 @@ from aiohttp import web
 from respfix.capture import Capture
 from respfix.config import Config, Listener
 from respfix.journal import Entry, Journal, Kind
+from respfix.relay.forwarded import client_of
 from respfix.relay.guard import HostGuard
 from respfix.relay.homeward import Homeward
 from respfix.relay.outward import Outward
@@ -55,7 +56,7 @@ class Relay:
         entry = Entry.of(request.method, request.raw_path, kind, str(way.upstream))
         self._journal.begin(entry)
         patience = Patience()
-        client = request.remote or ""
+        client = client_of(request, self._config.trusted_proxies)
         is_last = is_last or self._roll.is_draining
         trip = Trip(
             way, self._guard, self._roll, listener, client, request, entry, patience, self._capture, is_last=is_last

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
+from collections.abc import AsyncIterator
 
-from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientResponseError, ConnectionTimeoutError
+from aiohttp import ClientConnectorError, ClientError, ClientResponse, StreamReader
 from aiohttp.http import HttpVersion11
 from yarl import URL
 
 from respfix.config import Address
+from respfix.relay.failures import refusal_for
+from respfix.relay.forwarded import tell
 from respfix.relay.headers import is_plainly_framed, is_websocket, onward, spelled, unencodable
 from respfix.relay.patience import PatienceLostError
 from respfix.relay.refusal import Refusal
 from respfix.relay.trip import Trip
+from respfix.relay.upload import Upload, too_large
 from respfix.stream import Ending
 
 RETRY_SPAN = 2.0  # seconds over which connecting is tried again: what a restart of a small server takes
@@ -23,15 +26,16 @@ RETRY_SPAN = 2.0  # seconds over which connecting is tried again: what a restart
 class Outward:
     """Takes one request to the upstream."""
 
-    __slots__ = ("_trip",)
+    __slots__ = ("_trip", "_upload")
 
     def __init__(self, trip: Trip) -> None:
         self._trip = trip
+        self._upload: Upload | None = None
 
     def check(self) -> None:
         """Refuse what must not or cannot be relayed as it is."""
         trip, request = self._trip, self._trip.request
-        if trip.is_last:
+        if trip.roll.is_draining:
             raise Refusal(503, "shutting_down", "shutting down; nothing was sent, try again")
         # No web page reaches a unix socket, and a proxy in front of one may say any name.
         if isinstance(trip.listener, Address) and not trip.guard.admits(request.headers.get("Host")):
@@ -45,6 +49,9 @@ class Outward:
             raise Refusal(400, "bad_header", f"the header {name!a} is not UTF-8 and cannot be relayed unchanged")
         if not is_plainly_framed(request.headers):
             raise Refusal(501, "bad_framing", "only the transfer coding chunked is relayed", is_last=True)
+        bound = trip.config.admission.body_bytes
+        if bound and (request.content_length or 0) > bound:
+            raise too_large(bound)
         trip.roll.check(trip.client, trip.config.admission)
 
     async def send(self) -> ClientResponse:
@@ -97,29 +104,23 @@ class Outward:
             headers["Upgrade"] = request.headers["Upgrade"]
         if upstream.authorization and "Authorization" not in headers:
             headers["Authorization"] = upstream.authorization
-        body = None
-        if request.body_exists:
-            body = trip.hearing.passing(request.content) if trip.may_mend else request.content
+        if trip.config.forwarded:
+            tell(headers, request, trip.listener, trip.config.trusted_proxies)
+        body = self._body() if request.body_exists else None
         return await trip.way.session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
+    def _body(self) -> StreamReader | AsyncIterator[bytes]:
+        trip, content = self._trip, self._trip.request.content
+        heard = trip.hearing.passing(content) if trip.may_mend else None
+        if not trip.config.admission.body_bytes:
+            return heard or content
+        self._upload = Upload(trip.config.admission.body_bytes)
+        return self._upload.passing(heard or content.iter_any())
+
     def _refusal(self, error: ClientError | OSError) -> Refusal:
-        upstream = self._trip.upstream
-        if self._trip.request.content.exception() is not None:
+        trip = self._trip
+        if self._upload is not None and self._upload.is_too_large:
+            return too_large(trip.config.admission.body_bytes)
+        if trip.request.content.exception() is not None:
             return Refusal(400, "bad_request_body", "the request's body is not framed as it says", is_last=True)
-        if isinstance(error, ssl.SSLError | ssl.CertificateError):
-            message = f"no TLS connection to the upstream {upstream}; check its certificate and that it speaks TLS"
-            return Refusal(502, "upstream_unreachable", message)
-        if isinstance(error, ClientConnectorError):
-            # asyncio's own words are `Connect call failed ('127.0.0.1', 8080)`
-            number = error.os_error.errno or 0
-            reason = os.strerror(number) if number > 0 else "its name cannot be resolved"
-            message = f"cannot connect to the upstream {upstream} ({reason}); check that it runs, and --upstream"
-            return Refusal(502, "upstream_unreachable", message)
-        if isinstance(error, ConnectionTimeoutError):
-            waited = f"within {self._trip.config.timeouts.connect:g} s (timeouts.connect)"
-            return Refusal(504, "upstream_timeout", f"the upstream {upstream} accepted no connection {waited}")
-        if isinstance(error, ClientResponseError):
-            message = f"the upstream {upstream} answered with something that is not HTTP; check --upstream"
-            return Refusal(502, "upstream_invalid_answer", message)
-        message = f"the upstream {upstream} closed the connection without an answer; its own log may say why"
-        return Refusal(502, "upstream_disconnected", message)
+        return refusal_for(error, trip.upstream, trip.config)

@@ -30,7 +30,7 @@ class Trip:
     entry: Entry
     patience: Patience
     capture: Capture
-    is_last: bool  # respfix is stopping: this connection ends with this answer
+    is_last: bool  # nobody listens there any more: this connection ends with this answer
     hearing: Hearing = field(default_factory=Hearing)
 
     @property

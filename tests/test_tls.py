@@ -1,0 +1,279 @@
+"""TLS on both sides: what is believed, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+from downstream import Client, config_for, connected, request, through
+from upstream import END, STREAM_HEAD, chunk, serving
+
+from respfix.app import running, started
+from respfix.config import Address, Config, ConfigError, NamedFile, Tls, UpstreamTls
+from respfix.tls import client_context, server_context
+
+EVENT = b'data: {"type":"x"}\n\n'
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Who signs the certificates of these tests."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str, trustme.Blob], NamedFile]:
+    """Writes something to a file of the configuration."""
+
+    def write(name: str, *blobs: trustme.Blob) -> NamedFile:
+        path = tmp_path / name
+        path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+        return NamedFile(path, f"config.yaml:3: tls.{name}")
+
+    return write
+
+
+Files = Callable[..., NamedFile]
+
+
+def whole(certificate: trustme.LeafCert) -> list[trustme.Blob]:
+    """A certificate with its chain and its key."""
+    return [certificate.private_key_pem, *certificate.cert_chain_pems]
+
+
+def server_side(certificate: trustme.LeafCert, *, asks: trustme.CA | None = None) -> ssl.SSLContext:
+    """The context of a server, which may ask for a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    if asks:
+        asks.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_side(authority: trustme.CA, certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
+    """The context of a client, which may show a certificate."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    if certificate:
+        certificate.configure_cert(context)
+    return context
+
+
+async def error_of(client: Client) -> dict[str, Any]:
+    """What respfix says to a request."""
+    head, body = await client.ask(request())
+    assert head.startswith(b"HTTP/1.1 502 ")
+    error: dict[str, Any] = json.loads(body)["error"]
+    return error
+
+
+# The upstream
+
+
+async def test_an_upstream_with_a_certificate_of_ones_own_authority_is_believed(
+    authority: trustme.CA, file: Files
+) -> None:
+    """The address is checked as well: it stands in the certificate."""
+    tls = server_side(authority.issue_cert("127.0.0.1"))
+    ca = file("ca", authority.cert_pem)
+    async with (
+        serving(STREAM_HEAD + chunk(EVENT) + END, tls=tls) as upstream,
+        through(upstream, upstream_tls=UpstreamTls(ca=ca)) as client,
+    ):
+        head, body = await client.ask(request())
+
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert body.startswith(EVENT)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("127.0.0.1", "unable to get local issuer certificate"), ("other.lan", "IP address mismatch")]
+)
+async def test_an_upstream_that_is_not_believed_gets_nothing(
+    authority: trustme.CA, file: Files, name: str, reason: str
+) -> None:
+    """Neither an unknown authority nor another's name will do; the answer says which."""
+    tls = server_side(authority.issue_cert(name))
+    own = UpstreamTls(ca=file("ca", authority.cert_pem)) if name == "other.lan" else UpstreamTls()
+    async with serving(tls=tls) as upstream, through(upstream, upstream_tls=own) as client:
+        error = await error_of(client)
+
+        assert error["code"] == "upstream_untrusted"
+        assert reason in error["message"]
+        assert upstream.url in error["message"]
+        assert upstream.exchanges == []
+
+
+async def test_verifying_can_be_switched_off(authority: trustme.CA) -> None:
+    """For a certificate nobody has signed, on a way that is trusted."""
+    tls = server_side(authority.issue_cert("other.lan"))
+    async with serving(tls=tls) as upstream, through(upstream, upstream_tls=UpstreamTls(verify=False)) as client:
+        head, _ = await client.ask(request())
+
+        assert head.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_upstream_that_asks_for_a_certificate_gets_one(authority: trustme.CA, file: Files) -> None:
+    """Both parts in one file, or in two."""
+    tls = server_side(authority.issue_cert("127.0.0.1"), asks=authority)
+    own = authority.issue_cert("respfix.lan")
+    ca = file("ca", authority.cert_pem)
+    ways = (
+        UpstreamTls(ca=ca, certificate=file("both", *whole(own))),
+        UpstreamTls(ca=ca, certificate=file("crt", *own.cert_chain_pems), key=file("key", own.private_key_pem)),
+    )
+    for way in ways:
+        async with serving(tls=tls) as upstream, through(upstream, upstream_tls=way) as client:
+            head, _ = await client.ask(request())
+
+            assert head.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [(ssl.TLSVersion.TLSv1_2, "upstream_tls_failed"), (ssl.TLSVersion.TLSv1_3, "upstream_disconnected")],
+)
+async def test_an_upstream_that_misses_a_certificate_is_understood(
+    authority: trustme.CA, file: Files, version: ssl.TLSVersion, code: str
+) -> None:
+    """With TLS 1.3 it complains after the handshake, in place of an answer, and may reset the connection at once."""
+    tls = server_side(authority.issue_cert("127.0.0.1"), asks=authority)
+    tls.minimum_version = tls.maximum_version = version
+    own = UpstreamTls(ca=file("ca", authority.cert_pem))
+    async with serving(tls=tls) as upstream, through(upstream, upstream_tls=own) as client:
+        error = await error_of(client)
+
+        assert error["code"] in (code, "upstream_tls_failed")
+        assert "it may want a certificate: upstream_tls.certificate" in error["message"]
+
+
+async def test_an_upstream_that_speaks_plain_http_is_understood() -> None:
+    """The likeliest slip: https:// in front of a port that has none."""
+
+    async def complain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(complain, "127.0.0.1", 0)
+    async with server, through(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        error = await error_of(client)
+
+        assert error["code"] == "upstream_tls_failed"
+        assert "http:// in --upstream" in error["message"]
+
+
+# The clients
+
+
+async def test_clients_can_come_over_tls(authority: trustme.CA, file: Files) -> None:
+    """A stream is repaired there as anywhere, and its chunks arrive one by one."""
+    tls = Tls(certificate=file("both", *whole(authority.issue_cert("127.0.0.1"))))
+    listen = Address("127.0.0.1", 0, is_tls=True)
+    async with (
+        serving(STREAM_HEAD + chunk(EVENT) + END) as upstream,
+        running(config_for(upstream, listen=listen, tls=tls)) as address,
+        connected(address, client_side(authority)) as client,
+    ):
+        _, body = await client.ask(request())
+
+        assert str(address).startswith("https://127.0.0.1:")
+        assert body.startswith(EVENT)
+        assert b"response.failed" in body
+
+
+async def test_clients_can_be_asked_for_a_certificate(authority: trustme.CA, file: Files) -> None:
+    """Whoever has none, or one that somebody else has signed, does not get in."""
+    own = authority.issue_cert("127.0.0.1")
+    tls = Tls(file("crt", *own.cert_chain_pems), file("key", own.private_key_pem), file("ca", authority.cert_pem))
+    config = config_for("http://127.0.0.1:1", listen=Address("127.0.0.1", 0, is_tls=True), tls=tls)
+    async with running(config) as address:
+        async with connected(address, client_side(authority, authority.issue_cert("codex.lan"))) as client:
+            head, _ = await client.ask(request())
+            assert head.startswith(b"HTTP/1.1 502 ")
+        for stranger in (None, trustme.CA().issue_cert("codex.lan")):
+            with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+                async with connected(address, client_side(authority, stranger)) as client:
+                    await client.ask(request())
+
+
+async def test_old_protocols_are_refused(authority: trustme.CA, file: Files) -> None:
+    """TLS 1.2 at least, on both sides."""
+    certificate = file("both", *whole(authority.issue_cert("127.0.0.1")))
+    server = server_context(Tls(certificate=certificate))
+
+    assert server is not None
+    assert {ssl.TLSVersion.TLSv1_2} == {server.minimum_version, client_context(UpstreamTls()).minimum_version}
+
+
+async def test_a_reload_takes_a_renewed_certificate(authority: trustme.CA, file: Files) -> None:
+    """New connections see it, those that are there go on."""
+    listen = Address("127.0.0.1", 0, is_tls=True)
+    tls = Tls(certificate=file("both", *whole(authority.issue_cert("127.0.0.1", common_name="old"))))
+
+    def shown(client: Client) -> object:
+        return client.writer.get_extra_info("peercert")["subject"][-1][0][1]
+
+    async with (
+        serving() as upstream,
+        started(config_for(upstream, listen=listen, tls=tls)) as service,
+        connected(service.address, client_side(authority)) as before,
+    ):
+        await before.ask(request())
+        file("both", *whole(authority.issue_cert("127.0.0.1", common_name="new")))
+        await service.reload(service.config)
+        async with connected(service.address, client_side(authority)) as after:
+            head, _ = await after.ask(request())
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert ("old", "new") == (shown(before), shown(after))
+        head, _ = await before.ask(request())
+        assert head.startswith(b"HTTP/1.1 200 ")
+
+
+# What is wrong with a file
+
+
+def test_a_file_that_cannot_be_used_is_said_with_its_line(authority: trustme.CA, file: Files) -> None:
+    """And with what is wrong with it."""
+    one, other = authority.issue_cert("a.lan"), authority.issue_cert("b.lan")
+    certificate, key = file("certificate", *one.cert_chain_pems), file("key", other.private_key_pem)
+    absent = NamedFile(Path("/absent.pem"), "config.yaml:3: tls.certificate")
+    empty = file("empty")
+    wrongs: list[tuple[Callable[[], object], str]] = [
+        (lambda: server_context(Tls(absent)), "tls.certificate: /absent.pem cannot be read: No such file or directory"),
+        (lambda: server_context(Tls(certificate, key)), f"tls.key: {key} is not the key of the certificate"),
+        (lambda: server_context(Tls(certificate)), f"{certificate} and its key are not a certificate and a key in PEM"),
+        (lambda: client_context(UpstreamTls(ca=empty)), f"tls.empty: {empty} holds no certificate in PEM form"),
+        (lambda: client_context(UpstreamTls(ca=absent)), "/absent.pem cannot be read: No such file or directory"),
+    ]
+    for use, expected in wrongs:
+        with pytest.raises(ConfigError) as error:
+            use()
+        assert str(error.value).startswith("config.yaml:3: tls.")
+        assert expected in str(error.value)
+
+
+def test_an_encrypted_key_does_not_wait_for_a_password(authority: trustme.CA, file: Files, tmp_path: Path) -> None:
+    """OpenSSL would ask the terminal, and a service has none."""
+    own = authority.issue_cert("a.lan")
+    key = serialization.load_pem_private_key(own.private_key_pem.bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    (tmp_path / "key").write_bytes(locked)
+    key_file = NamedFile(tmp_path / "key", "config.yaml:4: tls.key")
+
+    with pytest.raises(ConfigError, match=r"^config\.yaml:4: tls\.key: .*is encrypted, and nobody is there"):
+        server_context(Tls(file("certificate", *own.cert_chain_pems), key_file))
+
+
+def test_without_a_certificate_there_is_no_tls() -> None:
+    """Nothing is made up."""
+    assert server_context(Config().tls) is None
