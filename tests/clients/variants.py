@@ -700,6 +700,34 @@ def _(events: Events) -> Events:
     return [*rest[:-1], *closing, rest[-1]]
 
 
+# What matters to Codex, which has one active item and parses whole items or none of them
+
+add(
+    "item-added-with-a-part-of-unknown-type",
+    TEXTS,
+    on_items(lambda i: "content" in i and i.update(content=[{"type": "rich_text", "text": ""}]), added=True),
+)
+add(
+    "item-added-and-done-without-value",
+    ALL,
+    on_items(lambda item: item.pop(VALUE[item["type"]]), added=True, done=True),
+)
+add("item-done-without-role", TEXTS, on_items(lambda item: item.pop("role", None), done=True))
+add(
+    "item-done-with-parts-without-text",
+    TEXTS,
+    on_items(lambda i: [p.pop("text") for p in i.get("content", [])], done=True, final=True),
+)
+add(
+    "message-of-unknown-phase",
+    TEXTS,
+    on_items(lambda i: "content" in i and i.update(phase="musing"), added=True, done=True, final=True),
+    changed=False,  # but for Codex
+)
+add("content-index-as-float", (*TEXTS, "refusal"), put("content_index", lambda event: float(event["content_index"])))
+add("usage-with-null-tokens", ALL, on_last(lambda r: r["usage"].update(input_tokens=None)))
+
+
 # The end
 
 add("final-output-empty", ALL, on_last(lambda r: r.update(output=[])))
