@@ -278,13 +278,13 @@ def test_no_value_of_the_wrong_kind_stops_the_repair(wrong: str, dialect: str) -
 
 
 def seconds(body: bytes, size: int) -> float:
-    """Measure a repair, best of three."""
+    """Measure a repair in CPU time, which others on the machine cannot take; best of three."""
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
 
     def once() -> float:
-        begin = time.perf_counter()
+        begin = time.process_time()
         mend_pieces(pieces)
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     return min(once() for _ in range(3))
 
