@@ -8,7 +8,10 @@ ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
 test: .venv/test
 	@$(BIN)/pytest
 
+# Every client on every stream, into tests/clients/results.json, and the pages that are made from it.
 test-clients: .venv/test
+	@cd tests && ../$(BIN)/python -m clients.matrix
+	@cd tests && ../$(BIN)/python -m clients.page > ../docs/compatibility.md && ../$(BIN)/python readme.py
 	@$(BIN)/pytest -m clients
 
 test-codex: .venv/test

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from clients import wire
 from clients.replay import AFTER_TOOL
@@ -24,6 +25,7 @@ from clients.variants import (
 CALLING = ("call", "calls", "custom", "all")
 AFTER = encoded(stream(message(0, ("All ", "done."))))  # what the model says when a tool has answered
 FAILED = "failed-in-the-middle"  # the fault that is none: OpenAI's own `response.failed`
+FAILED_EARLY = "failed-at-the-start"  # the same before anything was said
 INCOMPLETE = "terminal-incomplete"  # and its own `response.incomplete`
 LIKE = "like-"
 
@@ -43,35 +45,67 @@ class Case:
     is_cut: bool = False  # the connection breaks at its end
     is_recorded: bool = False
 
+    @property
+    def speaks(self) -> bool:
+        """It says something before it ends."""
+        return b".delta" in STREAMS[self.name]
+
+
+class Speech:
+    """What a recording says, as items in the order in which they began to speak; a message may have several parts."""
+
+    def __init__(self) -> None:
+        self.reader = wire.Reader()
+        self.items: dict[tuple[str, object], list[str]] = {}
+        self.closed: set[tuple[str, object]] = set()  # messages whose last part is done
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take one event."""
+        before = self._streamed()
+        self.reader.take(event)
+        name = event.get("item_id") or event.get("output_index")
+        if len(self.reader.wire.calls) > sum(kind == "call" for kind, _ in self.items):
+            self.items["call", len(self.reader.wire.calls) - 1] = []
+        for kind, old, new in zip(("message", "refusal", "reasoning"), before, self._streamed(), strict=True):
+            if old != new:
+                key = kind, name
+                parts = self.items.setdefault(key, [""])
+                if key in self.closed:
+                    self.closed.discard(key)
+                    parts.append("")
+                parts[-1] += new.removeprefix(old)
+        if event["type"] == "response.output_text.done":
+            self.closed.add(("message", name))
+
+    def _streamed(self) -> tuple[str, str, str]:
+        said = self.reader.wire
+        return said.text.streamed, said.refusal.streamed, said.summary.streamed
+
+    def close(self) -> wire.Wire:
+        """Add what was said without a delta."""
+        said = self.reader.close()
+        for kind, values in (("message", said.text), ("refusal", said.refusal), ("reasoning", said.summary)):
+            if not values.streamed and (values.closed or values.final):
+                self.items[kind, None] = [values.closed or values.final]
+        return said
+
 
 def conformant_like(body: bytes) -> bytes:
-    """Say what a recording says as OpenAI would: the same items in the order in which they began to speak."""
-    reader, order = wire.Reader(), dict[tuple[str, object], str]()
+    """Say what a recording says as OpenAI would."""
+    speech = Speech()
     for event in wire.events(body):
-        before = reader.wire.text.streamed, reader.wire.refusal.streamed, reader.wire.summary.streamed
-        reader.take(event)
-        after = reader.wire.text.streamed, reader.wire.refusal.streamed, reader.wire.summary.streamed
-        if len(reader.wire.calls) > sum(kind == "call" for kind, _ in order):
-            order["call", len(reader.wire.calls) - 1] = ""
-        for kind, old, new in zip(("message", "refusal", "reasoning"), before, after, strict=True):
-            if old != new:
-                key = kind, event.get("item_id") or event.get("output_index")
-                order[key] = order.get(key, "") + new.removeprefix(old)
-    said = reader.close()
-    for kind, values in (("message", said.text), ("refusal", said.refusal), ("reasoning", said.summary)):
-        whole = values.closed or values.final
-        if whole and not values.streamed:
-            order[kind, None] = whole
+        speech.take(event)
+    said = speech.close()
     items = []
-    for index, ((kind, number), text) in enumerate(order.items()):
+    for index, ((kind, number), parts) in enumerate(speech.items.items()):
         if kind == "call":
             one = said.calls[int(str(number))]
             arguments = one.streamed or one.closed or one.final or "{}"
             items.append(call(index, (arguments,), custom=one.custom, name=one.name, call_id=one.call_id))
         elif kind == "reasoning":
-            items.append(reasoning(index, (text,)))
+            items.append(reasoning(index, parts))
         else:
-            items.append(message(index, (text,), refused=kind == "refusal"))
+            items.append(message(index, *([part] for part in parts), refused=kind == "refusal"))
     return encoded(_ended_like(stream(*items), said))
 
 

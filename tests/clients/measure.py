@@ -7,6 +7,7 @@ that the client's row asks for. Standard output gets a JSON object; `matrix.py` 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -63,13 +64,19 @@ def wanted(client: Client) -> list[str]:
 def measure(client: Client, names: Iterable[str] | None = None) -> Measured:
     """Measure a client, kept off the network; `UnavailableError` says why it cannot be had."""
     command(client, "")  # installs it while there is a network
-    run = subprocess.run(
-        [*separated(), sys.executable, "-m", "clients.measure", INSIDE, client.name, *(names or wanted(client))],
-        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=LIMIT,
-    )  # fmt: skip
+    words = [INSIDE, client.name, *(names or wanted(client))]
+    with subprocess.Popen(
+        [*separated(), sys.executable, "-m", "clients.measure", *words],
+        cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        try:
+            printed, log = run.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            run.terminate()  # it ends its own processes
+            raise
     if run.returncode:
-        raise RuntimeError(f"{client.name} could not be measured: {run.stderr[-4000:]}")
-    return Measured.from_json(json.loads(run.stdout))
+        raise RuntimeError(f"{client.name} could not be measured: {log[-4000:]}")
+    return Measured.from_json(json.loads(printed))
 
 
 def both_ways(client: Client, names: list[str]) -> Measured:
@@ -105,6 +112,7 @@ def main() -> None:
     """Measure what the command line says."""
     words = sys.argv[1:]
     if words[:1] == [INSIDE]:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends all that it started
         loopback_up()
         measured = both_ways(CLIENTS[words[1]], words[2:])
     else:

@@ -33,6 +33,11 @@ class Reading:
         return self.error is None and self.status == "completed"
 
     @property
+    def says_something(self) -> bool:
+        """The program got text, thoughts or a call."""
+        return bool(self.text or self.refusal or self.thoughts or self.calls or self.streamed_text)
+
+    @property
     def text(self) -> str:
         """The answer, as far as it is text."""
         return "".join(self.texts)

@@ -30,7 +30,7 @@ OPENCODE = (
     (b'{\\"cmd\\":', b'{\\"description\\":\\"x\\",\\"command\\":'),
     (b'{"cmd":', b'{"description":"x","command":'),
 )
-SOME = ("text", "reasoning", "call", "all")
+SOME = ("text", "reasoning", "call", "all")  # for those whose runs are slow, or whose library another row reads in full
 NO_CUSTOM_TOOLS = tuple(base for base in BASES if base != "custom")
 
 ROWS = (
@@ -49,6 +49,7 @@ ROWS = (
         "openai-python-3",
         "openai_python.py",
         "async",
+        bases=SOME,
     ),
     Client(
         "openai-python-create",
@@ -70,6 +71,7 @@ ROWS = (
         "openai-python-2",
         "openai_python.py",
         "async",
+        bases=SOME,
     ),
     Client(
         "openai-python-2-create",
@@ -77,6 +79,7 @@ ROWS = (
         "openai-python-2",
         "openai_python.py",
         "create",
+        bases=SOME,
     ),
     Client("openai-agents-python", "openai-agents (Python)", "openai-agents-python", "openai_agents.py"),
     Client(
@@ -108,6 +111,7 @@ ROWS = (
         "openai-node-6",
         "openai_node.mjs",
         "create",
+        bases=SOME,
     ),
     Client("ai-sdk-7", "AI SDK 7, `@ai-sdk/openai`", "ai-sdk-7", "ai_sdk.mjs", "openai", daily=True),
     Client(
@@ -132,18 +136,23 @@ ROWS = (
         daily=True,
     ),
     Client(
-        "langchain-python-v0", "LangChain (Python), output version v0", "langchain-python", "langchain_chat.py", "v0"
+        "langchain-python-v0",
+        "LangChain (Python), output version v0",
+        "langchain-python",
+        "langchain_chat.py",
+        "v0",
+        bases=SOME,
     ),
     Client(
         "agent-framework", "Microsoft agent-framework", "agent-framework", "microsoft_agent_framework.py", daily=True
     ),
-    Client("pydantic-ai", "pydantic-ai", "pydantic-ai", "pydantic_agent.py"),
+    Client("pydantic-ai", "pydantic-ai", "pydantic-ai", "pydantic_agent.py", bases=SOME),
     Client("litellm-responses", "litellm, `responses(stream=True)`", "litellm", "litellm_sdk.py", "responses"),
-    Client("litellm-chat", "litellm, `completion(stream=True)`", "litellm", "litellm_sdk.py", "chat"),
-    Client("llama-index", "LlamaIndex", "llama-index", "llamaindex.py"),
-    Client("agno", "agno", "agno", "agno_agent.py"),
+    Client("litellm-chat", "litellm, `completion(stream=True)`", "litellm", "litellm_sdk.py", "chat", bases=SOME),
+    Client("llama-index", "LlamaIndex", "llama-index", "llamaindex.py", bases=SOME),
+    Client("agno", "agno", "agno", "agno_agent.py", bases=SOME),
     Client("haystack", "Haystack", "haystack", "haystack_chat.py"),
-    Client("strands", "Strands Agents", "strands", "strands_agent.py"),
+    Client("strands", "Strands Agents", "strands", "strands_agent.py", bases=SOME),
     Client("llm", "llm", "llm", "llm_library.py"),
     Client(
         "opencode",

@@ -55,22 +55,26 @@ def item(index: int, opened: Event, closed: Event, *body: Event) -> tuple[Event,
     ]
 
 
-def message(index: int, words: Iterable[str] = WORDS, *, refused: bool = False) -> tuple[Event, Events]:
-    """A message of one part."""
-    whole = "".join(words)
+def message(
+    index: int, words: Iterable[str] = WORDS, *more: Iterable[str], refused: bool = False
+) -> tuple[Event, Events]:
+    """A message of one part, or of as many as there are lists of words."""
     family, key = ("refusal", "refusal") if refused else ("output_text", "text")
     extra: Event = {} if refused else {"annotations": [], "logprobs": []}
     logs: Event = {} if refused else {"logprobs": []}
     part: Event = {"type": family, key: "", **extra}
-    body = [
-        {"type": "response.content_part.added", "content_index": 0, "part": part},
-        *({"type": f"response.{family}.delta", "content_index": 0, "delta": word, **logs} for word in words),
-        {"type": f"response.{family}.done", "content_index": 0, key: whole, **logs},
-        {"type": "response.content_part.done", "content_index": 0, "part": part | {key: whole}},
-    ]
+    body: Events = []
+    closed_parts: Events = []
+    for place, pieces in enumerate((words, *more)):
+        closed_parts.append(part | {key: "".join(pieces)})
+        body += [
+            {"type": "response.content_part.added", "content_index": place, "part": part},
+            *({"type": f"response.{family}.delta", "content_index": place, "delta": word, **logs} for word in pieces),
+            {"type": f"response.{family}.done", "content_index": place, key: "".join(pieces), **logs},
+            {"type": "response.content_part.done", "content_index": place, "part": closed_parts[-1]},
+        ]
     opened = {"id": f"msg_{index}", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
-    closed = opened | {"status": "completed", "content": [part | {key: whole}]}
-    return item(index, opened, closed, *body)
+    return item(index, opened, opened | {"status": "completed", "content": closed_parts}, *body)
 
 
 def reasoning(index: int, words: Iterable[str] = THOUGHTS) -> tuple[Event, Events]:
@@ -153,7 +157,7 @@ class Row:
     status: str = "completed"  # "failed": told as a failure; "incomplete": the final response says so
     cut: bool = False  # the connection breaks at the end
     tokens: int = 12  # the usage that arrives
-    changed: bool = True  # False: the fault is one that no repair needs to touch
+    changed: bool = True  # False: OpenAI or a healthy vendor does it, too, so it leaves as it came
 
 
 ROWS: list[Row] = []
@@ -809,6 +813,12 @@ def middle(events: Events) -> int:
     return events.index(at(events, *DELTAS)[0]) + 1
 
 
+def failed_after(events: Events, *more: Event) -> Events:
+    """Give these events, and then OpenAI's own failure, numbered on."""
+    ended = {"type": "response.failed", "response": response("failed") | {"error": BAD}}
+    return [*events, *(one | {"sequence_number": len(events) + n} for n, one in enumerate([*more, ended]))]
+
+
 NESTED = {"type": "error", "error": {"type": "server_error", "code": "server_error", "message": "boom", "param": None}}
 FLAT = {"type": "error", "code": "server_error", "message": "boom", "param": None}
 BAD = {"code": "server_error", "message": "boom"}
@@ -847,8 +857,16 @@ add("error-then-completed", ("text", "call"), lambda e: [*e[: middle(e)], NESTED
 add(
     "failed-in-the-middle",
     ALL,
-    lambda e: [*e[: middle(e)], {"type": "response.failed", "response": response("failed") | {"error": BAD}}],
+    lambda e: failed_after(e[: middle(e)]),
     status="failed",
+    changed=False,
+)
+add(
+    "failed-at-the-start",
+    ALL,
+    lambda e: failed_after(e[:2]),
+    status="failed",
+    changed=False,
 )
 add(
     "failed-without-error",
@@ -869,10 +887,17 @@ add(
     status="failed",
 )
 add(
+    "failed-after-a-nested-error",
+    ALL,
+    lambda e: failed_after(e[: middle(e)], NESTED),
+    status="failed",
+)
+add(
     "failed-after-error",
     ALL,
-    lambda e: [*e[: middle(e)], NESTED, {"type": "response.failed", "response": response("failed") | {"error": BAD}}],
+    lambda e: failed_after(e[: middle(e)], FLAT),
     status="failed",
+    changed=False,
 )
 add(
     "call-ends-inside-its-arguments",

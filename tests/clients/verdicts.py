@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from clients.cases import CASES, FAILED, INCOMPLETE, Case
+from clients.cases import FAILED, FAILED_EARLY, INCOMPLETE, Case
 from clients.measure import Seen
 from clients.reading import Reading
 
@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     """One letter for a cell, from harmless to harmful."""
 
     SAME = "="
-    UNREAD = "."  # the client cannot read the conformant stream either, or its row leaves this stream out
+    UNREAD = "."  # the client can do nothing with the conformant stream either, or its row leaves this stream out
     USAGE = "u"  # the tokens are not those that the server counted
     FINAL = "f"  # the final object differs in something that is neither text nor call
     THOUGHTS = "r"  # reasoning lost or changed
@@ -59,19 +59,29 @@ def judge(case: Case, seen: Seen, straight: Mapping[str, Seen]) -> Verdict:
     if seen.requests > _allowed(case, straight):
         return Verdict.STORM
     if case.fails:
-        return Verdict.SAME if is_noticed(seen.reading) else Verdict.SILENT
+        return _told(seen.reading, straight[case.name].reading)
     wanted = [like.reading]
     if case.row is not None and case.row.status == "incomplete":
         wanted.append(straight[f"{case.base}.{INCOMPLETE}"].reading)
-    return min((_difference(case, one, seen.reading) for one in wanted), key=HARM.__getitem__)
+    worst = min((_difference(case, one, seen.reading) for one in wanted), key=HARM.__getitem__)
+    return Verdict.UNREAD if worst is Verdict.SAME and not like.reading.says_something else worst
+
+
+def _told(reading: Reading, straight: Reading) -> Verdict:
+    """Judge the reading of a failure: it must be told, and no word be lost that came before it."""
+    if not is_noticed(reading):
+        return Verdict.SILENT
+    return Verdict.SAME if reading.streamed_text.startswith(straight.streamed_text) else Verdict.TEXT
 
 
 def _allowed(case: Case, straight: Mapping[str, Seen]) -> int:
     """Give how often a client asks where OpenAI answers, or fails, in the same way."""
     healthy = [case.like]
-    if case.fails or (case.row is not None and case.row.status == "incomplete"):
-        base = "text" if case.is_recorded else case.base
-        healthy += [f"{base}.{FAILED}", f"{base}.{INCOMPLETE}"]
+    base = "text" if case.is_recorded else case.base
+    if case.fails:
+        healthy.append(f"{base}.{FAILED if case.speaks else FAILED_EARLY}")
+    elif case.row is not None and case.row.status == "incomplete":
+        healthy.append(f"{base}.{INCOMPLETE}")
     return max(straight[name].requests for name in healthy if name in straight)
 
 
@@ -96,8 +106,3 @@ def _difference(case: Case, wanted: Reading, got: Reading) -> Verdict:
 def _tokens(reading: Reading) -> dict[str, Any]:
     """Give what the client counted, by the names that it uses; details are its own affair."""
     return {key: value for key, value in (reading.usage or {}).items() if isinstance(value, int)}
-
-
-def judged(measured_straight: Mapping[str, Seen], seen: Mapping[str, Seen]) -> dict[str, Verdict]:
-    """Judge all readings of one way."""
-    return {name: judge(CASES[name], one, measured_straight) for name, one in seen.items()}

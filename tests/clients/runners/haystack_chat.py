@@ -32,6 +32,7 @@ def read(reading: Reading, name: str) -> None:
     reading.calls = [
         [call.tool_name, (call.extra or {}).get("call_id"), json.dumps(call.arguments)] for call in reply.tool_calls
     ]
+    reading.calls.sort(key=lambda call: str(call[1]))  # it sorts them by the item's id, which means nothing
     reading.usage = reply.meta.get("usage")
 
 

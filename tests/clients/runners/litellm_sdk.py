@@ -1,4 +1,7 @@
-"""litellm: `responses(stream=True)`, and `completion(stream=True)` through its bridge to the Responses API."""
+"""litellm: `responses(stream=True)`, and `completion(stream=True)` through its bridge to the Responses API.
+
+It streams from models that it knows only; from others it asks for no stream.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def responses(reading: Reading, name: str) -> None:
     """Iterate over the events; the answer is the response of the last."""
     ended: Any = None
     for event in litellm.responses(
-        model="openai/replay", input=prompt(name), stream=True, api_base=url, api_key="none"
+        model="openai/gpt-4o", input=prompt(name), stream=True, api_base=url, api_key="none"
     ):
         ended = note(reading, event) or ended
         if event.type == "error":
@@ -34,7 +37,7 @@ def chat(reading: Reading, name: str) -> None:
     chunks = []
     messages = [{"role": "user", "content": prompt(name)}]
     for chunk in litellm.completion(
-        model="openai/responses/replay", messages=messages, stream=True, api_base=url, api_key="none",
+        model="openai/responses/gpt-4o", messages=messages, stream=True, api_base=url, api_key="none",
         stream_options={"include_usage": True},
     ):  # fmt: skip
         chunks.append(chunk)

@@ -33,7 +33,7 @@ def take(reading: Reading, response: Any) -> None:
     """Take from the final response what a program would take."""
     reading.status = response.status
     usage = getattr(response, "usage", None)
-    reading.usage = usage.to_dict() if usage is not None else None
+    reading.usage = getattr(usage, "to_dict", usage.model_dump)() if usage is not None else None
     for item in response.output or ():
         reading.kinds.append(item.type)
         if item.type == "message":
