@@ -365,6 +365,38 @@ def test_what_a_tool_carries_is_not_kept_when_the_server_repeats_it() -> None:
     assert {"Authorization": "***", "X-API-Key": "***"} == json.loads(said)["tools"][0]["headers"]
 
 
+def test_what_a_response_repeats_of_its_request_is_blanked() -> None:
+    """It is not what went wrong, and it is private; the shape stays, and so does the spelling of everything else."""
+    asked = {
+        **dict.fromkeys(("instructions", "user", "safety_identifier", "prompt_cache_key"), "0123"),
+        "metadata": {"ticket": "0123"},
+        "input": [{"role": "user", "content": "0123"}],
+        "prompt": {"id": "0123"},
+        "text": {"format": {"type": "json_schema", "name": "answer", "schema": {"0123": "0123"}}, "verbosity": "low"},
+        "reasoning": {"effort": "high", "note": "01 23"},
+        "tools": [{"type": "function", "name": "shell", "description": "0123", "parameters": {"0123": {}}}],
+    }
+    rest = '"id" : "resp_1","temperature":1.00,"output":[{"content":[{"text":"said","type":"output_text"}]}]'
+    line = 'data:  {"type": "response.completed", "response":{' + rest + "," + json.dumps(asked)[1:-1] + "}}\r\n\r\n"
+    said = b"".join(masked(line.encode(), [])).decode()
+
+    assert "0123" not in said
+    assert said.startswith('data:  {"type": "response.completed", "response":{' + rest + ",")
+    assert said.endswith("}}\r\n\r\n")
+    response = json.loads(said.removeprefix("data:"))["response"]
+    assert [{"type": "function", "name": "shell"}] == response["tools"]
+    assert {"format": {"type": "json_schema", "name": "answer"}, "verbosity": "low"} == response["text"]
+    assert ("***", {}, {"effort": "high"}) == tuple(response[key] for key in ("user", "metadata", "reasoning"))
+
+
+@pytest.mark.parametrize(
+    "line", [b'data: {"tools":', b'data: ["tools"]', b'"tools"', b'data: {"tools":1}', b'x\xff"tools"']
+)
+def test_what_is_no_response_object_is_left_as_it_is(line: bytes) -> None:
+    """Broken framing is what such a recording may be about."""
+    assert line == b"".join(masked(line, []))
+
+
 def test_a_conversation_stays_as_it_is() -> None:
     """Words that a header or a key resembles are no secrets; a changed text would be a fault of its own."""
     headers = [("User-Agent", "codex_exec/0.169.0"), ("Accept", "text/event-stream"), ("X-Stainless-Lang", "python")]

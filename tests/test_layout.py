@@ -65,7 +65,7 @@ EDGES = {
     "journal.tally": "journal.entry",
     "journal": "journal.entry journal.lines journal.tally",
     "capture.recording": "stream",
-    "capture.masking": "",
+    "capture.masking": "stream.splice",
     "capture.folder": "",
     "capture": "capture.folder capture.masking capture.recording config journal respfix",
     "relay.codings": "",

@@ -2,8 +2,8 @@
 
 A server may say in its answer what it was sent: a wrong key in an error, a header in the metadata. So whatever came in
 the request's headers and query, or stands in the upstream's URL, is looked for byte for byte, in the spellings that
-JSON and URLs have for it; and so is what looks like a key of one of the known kinds. The conversation itself stays: it
-is what the recording is about.
+JSON and URLs have for it; and so is what looks like a key of one of the known kinds. What a response object repeats of
+its request (instructions, metadata, tools) is blanked. What the model said stays: it is what the recording is about.
 
 It runs in a thread beside the event loop, which has to wait while a pattern is searched for. So every pattern begins
 with its letters, which is found fast, goes over each byte once, whoever sent them, and gets a small piece at a time.
@@ -16,7 +16,10 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
+
+from respfix.stream.splice import parse, respell
 
 MASK = b"***"
 
@@ -64,6 +67,13 @@ NAMED = re.compile(
     rb"(?:[^\"\\]|\\.)+"
 )
 
+# What a response object repeats of its request, and what may stay of it: calls need the names of their tools.
+ECHO = {"input", "instructions", "metadata", "prompt", "prompt_cache_key", "reasoning", "safety_identifier", "text"}
+ECHO |= {"tools", "user"}
+ECHO_MARKS = [f'"{key}"'.encode() for key in ECHO]
+SHAPE = {"effort", "format", "name", "summary", "type", "verbosity"}
+WORD = re.compile(r"\w{1,64}")  # a name, a type, an `auto`
+
 
 def secrets_of(headers: Iterable[tuple[str, str]], target: str) -> list[bytes]:
     """What must not be kept, in all its spellings, the longest first."""
@@ -79,6 +89,7 @@ def masked(text: bytes, secrets: Iterable[bytes]) -> Iterator[bytes]:
     """The bytes without these secrets, and without what looks like a key, piece by piece."""
     for secret in secrets:
         text = text.replace(secret, MASK)
+    text = b"".join(map(_without_echo, text.splitlines(keepends=True)))
     start = 0
     while start < len(text):
         end = _border(text, start + PIECE)
@@ -87,6 +98,43 @@ def masked(text: bytes, secrets: Iterable[bytes]) -> Iterator[bytes]:
             piece = key.sub(MASK, piece)
         yield NAMED.sub(rb"\1" + MASK, piece)
         start = end
+
+
+def _without_echo(line: bytes) -> bytes:
+    """A line of a stream without what a response object in it repeats of the request; the rest keeps its spelling."""
+    if not any(key in line for key in ECHO_MARKS):
+        return line
+    field, colon, data = (b"", b"", line) if line.startswith(b"{") else line.partition(b":")
+    try:
+        text = data.decode()
+        body, _ = parse(text)
+    except ValueError:
+        return line
+    if not isinstance(body, dict):
+        return line
+    blank = {**body, "response": _blanked(body["response"])} if isinstance(body.get("response"), dict) else body
+    if body.get("object") == "response":
+        blank = _blanked(blank)
+    bare = text.strip()
+    before, _, after = text.partition(bare)
+    return field + colon + (before + respell(bare, body, blank) + after).encode("utf-8", "surrogatepass")
+
+
+def _blanked(response: dict[str, Any]) -> dict[str, Any]:
+    return {key: _blank(value) if key in ECHO else value for key, value in response.items()}
+
+
+def _blank(value: Any) -> Any:
+    """The shape of a value: what kind of a thing it is and what it is called."""
+    if isinstance(value, dict):
+        return {key: each if _is_word(each) else _blank(each) for key, each in value.items() if key in SHAPE}
+    if isinstance(value, list):
+        return [_blank(each) for each in value]
+    return MASK.decode() if isinstance(value, str) else value
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and WORD.fullmatch(value) is not None
 
 
 def _border(text: bytes, wanted: int) -> int:
