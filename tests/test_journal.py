@@ -88,11 +88,13 @@ def test_an_outcome_says_what_became_of_a_request(entry: Entry, outcome: Outcome
 def test_a_client_that_leaves_after_the_terminal_event_has_got_what_it_wanted() -> None:
     """Codex closes the connection then; before that, somebody gave up."""
     late, early = entry_for(report=report_of(empty_part=1)), entry_for(report=report_of(terminal=None))
-    late.leave()
-    early.leave()
+    waiting = entry_for(status=None)
+    for entry in (late, early, waiting):
+        entry.leave()
 
     assert (Outcome.REPAIRED, "client") == (late.outcome, late.ended_by)
     assert (Outcome.LEFT, "client (early)") == (early.outcome, early.ended_by)
+    assert (Outcome.LEFT, "client (early)") == (waiting.outcome, waiting.ended_by)
 
 
 def test_a_journal_knows_who_is_on_the_way_and_who_came_last() -> None:

@@ -78,7 +78,8 @@ class Entry:
 
     def leave(self) -> None:
         """The client went; after the stream's terminal event that is how a turn ends, before it somebody gave up."""
-        self.by, self.why = "client", "" if self.report is None or self.report.terminal else "early"
+        is_early = self.status is None if self.report is None else not self.report.terminal
+        self.by, self.why = "client", "early" if is_early else ""
 
     def end(self, ending: Ending, *, is_clean: bool) -> None:
         """The answer's body has ended like this."""

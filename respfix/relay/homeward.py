@@ -73,7 +73,7 @@ class Homeward:
         coding = ",".join(headers.getall("Content-Encoding", ()))
         decoder = None if is_identity(coding) else decoder_for(coding)
         if decoder is None and not is_identity(coding):
-            log.warning("cannot decode Content-Encoding %.40a; the answer passes as it is", coding)
+            log.warning("the upstream's Content-Encoding is none that can be decoded; the answer passes as it is")
             return await self._pipe(source)
         trip.entry.dialect = dialect_of(trip.request.headers, trip.config.dialect)
         if trip.config.repair == "observe":
