@@ -9,7 +9,7 @@ arrived is lost: the interrupted read has taken nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from respfix.stream import Ending
@@ -24,7 +24,7 @@ class PatienceLostError(Exception):
 class Patience:
     """Waits for the upstream on behalf of the task that made it; must be closed."""
 
-    __slots__ = ("_alarms", "_is_waiting", "_limit", "_loop", "_since", "_task", "_watch", "ending")
+    __slots__ = ("_alarms", "_heard", "_is_waiting", "_limit", "_loop", "_since", "_task", "_watch", "ending")
 
     def __init__(self) -> None:
         self.ending: Ending | None = None
@@ -32,13 +32,15 @@ class Patience:
         self._task = asyncio.current_task()
         self._is_waiting = False
         self._since = 0.0
+        self._heard: Callable[[], float] = lambda: 0.0
         self._limit = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._alarms: list[asyncio.TimerHandle] = []
 
-    async def wait(self, awaitable: Awaitable[T]) -> T:
-        """What the awaitable gives, or PatienceLostError."""
+    async def wait(self, awaitable: Awaitable[T], heard: Callable[[], float] = lambda: 0.0) -> T:
+        """What the awaitable gives, or PatienceLostError; what was `heard` meanwhile, by the loop's clock, counts."""
         self._since = self._loop.time()
+        self._heard = heard
         self._is_waiting = True
         try:
             return await awaitable
@@ -49,10 +51,6 @@ class Patience:
             raise PatienceLostError from None
         finally:
             self._is_waiting = False
-
-    def hear(self) -> None:
-        """Something has come, although the wait goes on."""
-        self._since = self._loop.time()
 
     def allow(self, seconds: float) -> None:
         """From now on one wait may last so long; 0 means for ever."""
@@ -80,7 +78,7 @@ class Patience:
 
     def _look(self) -> None:
         now = self._loop.time()
-        due = self._since + self._limit if self._is_waiting else now + self._limit
+        due = max(self._since, self._heard()) + self._limit if self._is_waiting else now + self._limit
         if due <= now:
             self.end(Ending.IDLE)
         else:

@@ -67,17 +67,13 @@ class Source:
         if transport is None or transport.is_closing() or self._content.is_eof() or self.ending is not None:
             return
 
-        def heard(chunk: bytes) -> bool:
-            self._patience.hear()
-            return take(chunk)
-
-        self._spout = Spout(transport, self._content, heard)
+        self._spout = spout = Spout(transport, self._content, take)
         try:
-            await self._patience.wait(self._spout.dried)
+            await self._patience.wait(spout.dried, lambda: spout.heard_at)
         except PatienceLostError:
             self.ending = self._patience.ending
         finally:
-            self._spout.close()
+            spout.close()
 
     def _on_lost(self, lost: asyncio.Future[None]) -> None:
         # After broken chunking aiohttp's C parser has forgotten the body: its reader would wait for ever.

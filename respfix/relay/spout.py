@@ -21,28 +21,41 @@ _SIZE = re.compile(rb"([0-9a-fA-F]{1,7})\r\n")
 
 def unframed(data: bytes) -> bytes | None:
     """What is in the chunks that these bytes are, or None if they are not whole chunks and nothing else."""
-    pieces = []
+    pieces: list[bytes] = []
     at = 0
-    while at < len(data):
-        size = _SIZE.match(data, at)
-        if size is None:
-            return None
+    while size := _SIZE.match(data, at):
         start = size.end()
-        at = start + int(size[1], 16) + 2
-        if at - 2 == start or data[at - 2 : at] != b"\r\n":
+        end = start + int(size[1], 16)
+        at = end + 2
+        if end == start or data[end:at] != b"\r\n":
             return None  # the last chunk, or a cut one
-        pieces.append(data[start : at - 2])
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if at == len(data):
+            return b"".join([*pieces, data[start:end]]) if pieces else data[start:end]
+        pieces.append(data[start:end])
+    return None
 
 
 class Spout(asyncio.Protocol):
     """Hands on each read of a connection, in the place of its protocol, which is given back; must be closed."""
 
-    __slots__ = ("_content", "_is_between_chunks", "_is_open", "_protocol", "_take", "_transport", "dried")
+    __slots__ = (
+        "_clock",
+        "_content",
+        "_is_between_chunks",
+        "_is_open",
+        "_protocol",
+        "_take",
+        "_transport",
+        "dried",
+        "heard_at",
+    )
 
     def __init__(self, transport: asyncio.Transport, content: StreamReader, take: Callable[[bytes], bool]) -> None:
         """Begin; `take` is given what comes, and says whether it would take more."""
-        self.dried = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.dried = loop.create_future()
+        self.heard_at = 0.0  # by the loop's clock
+        self._clock = loop.time
         self._content = content
         self._take = take
         self._transport = transport
@@ -61,28 +74,29 @@ class Spout(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on what came: whole chunks at once, everything else as aiohttp parses it."""
+        self.heard_at = self._clock()
         payload = unframed(data)
-        if payload is not None and self._is_between_chunks:
-            self._hand_on(payload)
-            return
+        try:
+            if payload is None or not self._is_between_chunks:
+                self._parse(data, payload)
+            elif not self._take(payload):
+                self.close()
+        except Exception as error:  # noqa: BLE001 (raised where the task waits)
+            if not self.dried.done():
+                self.dried.set_exception(error)
+            self.close()
+
+    def _parse(self, data: bytes, payload: bytes | None) -> None:
         self._protocol.data_received(data)  # type: ignore[attr-defined] # a stream's protocol
         content = self._content
         self._is_between_chunks = False
         while self._is_open and content.exception() is None and (chunk := content.read_nowait()):
             # Bytes that look like chunks may be the text of a larger one: only if aiohttp agrees, they are.
             self._is_between_chunks = chunk == payload
-            self._hand_on(chunk)
-        # At once, because aiohttp has put a connection whose answer is complete back into its pool.
-        if content.is_eof() or content.exception() is not None:
-            self.close()
-
-    def _hand_on(self, chunk: bytes) -> None:
-        try:
             if not self._take(chunk):
                 self.close()
-        except Exception as error:  # noqa: BLE001 (raised where the task waits)
-            if not self.dried.done():
-                self.dried.set_exception(error)
+        # At once, because aiohttp has put a connection whose answer is complete back into its pool.
+        if content.is_eof() or content.exception() is not None:
             self.close()
 
     def eof_received(self) -> bool | None:
