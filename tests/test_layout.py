@@ -137,7 +137,7 @@ EDGES = {
     "catalogue": "config stream.defects",
     "cli": "catalogue check.command config config.rendering config.sources demo edge journal process respfix stream "
     "stream.defects",
-    "__main__": "cli",
+    "__main__": "cli respfix",
 }
 
 # The only rooms that may import aiohttp: the relay, what starts it, and what talks to it.
@@ -260,7 +260,7 @@ def test_the_dependencies_are_few_and_bounded(root: Path) -> None:
 
     assert names == ["aiohttp", "aiohttp-sse-client", "prometheus-client", "PyYAML", "uvloop"]
     assert project["requires-python"] == ">=3.11"
-    assert project["scripts"] == {"respfix": "respfix.cli:main"}
+    assert project["scripts"] == {"respfix": "respfix.__main__:main"}
     assert (root / "respfix/py.typed").is_file()
 
 
