@@ -171,12 +171,16 @@ ROWS = (
             "codex",
             "codex.py",
             f"{release} {front}",
-            bases=("text", "all") if front == "tui" else SOME,
+            bases=bases,
             at_once=4,
             words=CODEX,
         )
         for release in ("0.135.0", "0.169.0")
-        for front, title in (("exec", "`codex exec`"), ("app-server", "`codex app-server`"), ("tui", "its screen"))
+        for front, title, bases in (
+            ("exec", "`codex exec`", ("text",)),  # prints a text and nothing else
+            ("app-server", "`codex app-server`", ("all",)),
+            ("tui", "the screen", ("all",)),
+        )
     ),
 )
 
