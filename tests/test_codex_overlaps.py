@@ -6,17 +6,19 @@ interface; through respfix the items come one after the other, and nothing but t
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import pytest
 from clients.codex.fronts import APP_SERVER, EXEC, SCREEN
 from clients.codex.place import Seen
-from clients.codex.runs import FRONTS, VERSIONS, Key, missing, perform
-from clients.variants import WORDS, Event, Events, encoded, item, message, reasoning, stream
+from clients.codex.runs import ARGUMENTS, FRONTS, TOOL, VERSIONS, Key, missing, perform
+from clients.replay import AFTER_TOOL
+from clients.variants import WORDS, Event, Events, call, encoded, item, message, reasoning, stream
 
 pytestmark = [pytest.mark.codex, pytest.mark.timeout(900)]
 
-TEXT = "".join(WORDS)
+TEXT, AFTER = "".join(WORDS), "Done."
 SEARCH: Event = {"id": "ws_1", "type": "web_search_call", "status": "in_progress"}
 FOUND = SEARCH | {"status": "completed", "action": {"type": "search", "query": "q"}}
 NEWCOMER: Event = {"id": "x_1", "type": "x_call", "status": "completed"}  # of a type that nobody knows
@@ -36,7 +38,9 @@ STREAMS = {
     "reasoning": amid(reasoning(1)),
     "web-search": amid(item(1, SEARCH, FOUND)),
     "unknown": amid(item(1, NEWCOMER, NEWCOMER)),
+    "call": amid(call(1, [json.dumps(ARGUMENTS)], name=TOOL)),
 }
+BODIES = STREAMS | {"call" + AFTER_TOOL: encoded(stream(message(0, [AFTER])))}
 EITHER_VERSION = pytest.mark.parametrize("version", VERSIONS)
 EACH_STREAM = pytest.mark.parametrize("name", STREAMS)
 
@@ -45,7 +49,7 @@ EACH_STREAM = pytest.mark.parametrize("name", STREAMS)
 def runs() -> dict[Key, Seen]:
     """Do all runs."""
     places = [(version, front, name) for version in VERSIONS for front in FRONTS for name in STREAMS]
-    return perform(STREAMS, [Key(*place, relayed=relayed) for place in places for relayed in (True, False)])
+    return perform(BODIES, [Key(*place, relayed=relayed) for place in places for relayed in (True, False)])
 
 
 def seen(version: str, front: str, name: str, *, relayed: bool = True) -> Seen:
@@ -58,22 +62,24 @@ def seen(version: str, front: str, name: str, *, relayed: bool = True) -> Seen:
 @EITHER_VERSION
 @EACH_STREAM
 def test_the_text_is_whole_in_every_front_end(version: str, name: str) -> None:
-    """What is printed, streamed and shown is the message, once."""
+    """What is streamed and shown is the message, once, and what follows a tool; what is printed is the last of it."""
     printed, embedded, screen = (seen(version, front, name) for front in (EXEC, APP_SERVER, SCREEN))
+    texts = [TEXT, AFTER] if name == "call" else [TEXT]
 
-    assert TEXT == printed.printed, printed.log
-    assert (TEXT, [TEXT]) == (embedded.streamed, embedded.messages), embedded.log
-    assert [f"• {TEXT}"] == [line for line in screen.printed.splitlines() if TEXT[:5] in line], screen.printed
+    assert texts[-1] == printed.printed, printed.log
+    assert ("".join(texts), texts) == (embedded.streamed, embedded.messages), embedded.log
+    assert texts == [line[2:] for line in screen.printed.splitlines() if line[2:] in texts], screen.printed
 
 
 @EITHER_VERSION
 @pytest.mark.parametrize("front", FRONTS)
 @EACH_STREAM
-def test_codex_asks_once_and_does_not_complain(version: str, front: str, name: str) -> None:
-    """The turn is one request, no delta is without an item, and no error is shown."""
+def test_codex_asks_and_acts_once_and_does_not_complain(version: str, front: str, name: str) -> None:
+    """A step is one request, a call runs once, no delta is without an item, and no error is shown."""
     run = seen(version, front, name)
 
-    assert (1, 0, []) == (run.posts, run.inactive, run.errors), run.log
+    assert ((2, 1) if name == "call" else (1, 0)) == (run.posts, run.ran), run.log
+    assert (0, []) == (run.inactive, run.errors), run.log
 
 
 @EITHER_VERSION
