@@ -19,6 +19,8 @@ from clients.install import UnavailableError, installed, node
 from readme import PART, PARTS, READMES, ROOT, current, events_of, table
 from test_demo import serving
 
+from respfix.config import build
+from respfix.config.sources import from_file
 from respfix.demo import STREAMS
 from respfix.demo.streams import answer_of
 
@@ -239,7 +241,8 @@ def test_the_service_is_installed_where_its_unit_looks(clone: Path, tmp_path: Pa
     assert result.returncode == 0, result.stdout + result.stderr
     unit = (tmp_path / "etc/systemd/system/respfix.service").read_text()
     assert re.findall(r"^ExecStart=/(\S+) serve", unit, re.MULTILINE) == ["opt/respfix/bin/respfix"]
-    assert re.findall(r"^LoadCredential=.*:/(.*)$", unit, re.MULTILINE) == ["etc/respfix/config.yaml"]
+    assert re.findall(r"^ExecStart=.* --config /(.*)$", unit, re.MULTILINE) == ["etc/respfix/config.yaml"]
+    assert (tmp_path / "etc/systemd/system/respfix.socket").is_file()
     check: list[str | Path] = [
         tmp_path / "opt/respfix/bin/respfix",
         "serve",
@@ -248,7 +251,21 @@ def test_the_service_is_installed_where_its_unit_looks(clone: Path, tmp_path: Pa
         tmp_path / "etc/respfix/config.yaml",
     ]
     assert subprocess.run(check, capture_output=True, check=False, timeout=30).returncode == 0
-    assert (tmp_path / "systemctl").read_text() == "daemon-reload\nenable --now respfix\n"
+    assert (tmp_path / "systemctl").read_text() == "daemon-reload\nenable --now respfix.socket respfix.service\n"
+
+
+@EITHER
+def test_the_configuration_that_is_shown_is_one(readme: Path, tmp_path: Path) -> None:
+    """It is read as respfix reads it, and chooses what the text says."""
+    (shown,) = blocks("yaml", readme.read_text("utf-8"))
+    (tmp_path / "config.yaml").write_text(shown, "utf-8")
+    config = build(from_file(tmp_path / "config.yaml"))
+
+    assert [(route.path, route.config.upstream) for route in config.routes] == [
+        ("/opencode", "http://127.0.0.1:4000"),
+        ("", "https://llm.example/v1"),
+    ]
+    assert "http://127.0.0.1:8081/opencode/v1" in readme.read_text("utf-8")
 
 
 # The clients

@@ -38,9 +38,11 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     """What the `RESPFIX_*` variables give; one that sets nothing is an error, because it was meant to."""
     given = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable in {FILE_VARIABLE, MODEL_VARIABLE} or LINKS.fullmatch(variable):
+        if not variable.startswith(PREFIX) or variable in {FILE_VARIABLE, MODEL_VARIABLE}:
             continue
         if variable not in VARIABLES:
+            if LINKS.fullmatch(variable):
+                continue
             raise ConfigError(f"{variable}: there is no such setting{nearest(variable, VARIABLES)}")
         given[VARIABLES[variable]] = Given(text, variable)
     return given

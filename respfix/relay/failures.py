@@ -77,5 +77,7 @@ def _unreachable(error: ClientConnectorError, upstream: Upstream) -> Refusal:
     advice = "check that it runs, and --upstream"
     if upstream.socket and number == errno.EACCES:
         advice = "let respfix's user write to the socket and enter its folder"
+    elif number == errno.EPERM:  # what a filter of the kernel says, such as IPAddressDeny= of systemd
+        advice = "a firewall of this machine forbids it; in a service of systemd's, allow it with IPAddressAllow="
     message = f"cannot connect to the upstream {upstream} ({reason}); {advice}"
     return Refusal(502, "upstream_unreachable", message)
