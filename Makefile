@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
 
-.PHONY: check coverage crowd soak test test-clients test-codex
+.PHONY: check coverage crowd docs soak test test-clients test-codex
 
 test: .venv/test
 	@$(BIN)/pytest
@@ -28,6 +28,10 @@ crowd: .venv/test
 # Fifteen minutes of mixed traffic with faults instead of one.
 soak: .venv/test
 	@cd tests && ../$(BIN)/python -m faults.soak --minutes 15
+
+# What is written by the program itself: the page of defects, and the tables of both READMEs.
+docs: .venv/test
+	@$(BIN)/python -m respfix defects --format markdown > docs/defects.md && $(BIN)/python tests/readme.py
 
 check: .venv/dev
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

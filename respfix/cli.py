@@ -22,6 +22,7 @@ from respfix.config.rendering import render
 from respfix.config.sources import DEFAULT_FILE, gather
 from respfix.stream import Ending, Mender, Options, Report
 from respfix.stream.defects import DEFECTS
+from respfix.stream.dialects import DIALECTS
 
 FAILED, MISUSED = 1, 2
 INTERRUPTED, NOBODY_READS = 128 + 2, 128 + 13  # what a shell reports for SIGINT and SIGPIPE
@@ -33,7 +34,7 @@ SERVE_FLAGS = {
     "upstream": ("--upstream", "URL", "the server whose streams are repaired"),
     "listen": ("--listen", "HOST:PORT", "where clients connect"),
     "repair": ("--repair", "MODE", "on, observe (count defects, change nothing) or off"),
-    "dialect": ("--dialect", "NAME", "auto, default or codex: whose habits to respect"),
+    "dialect": ("--dialect", "NAME", f"auto, or one of {', '.join(DIALECTS)}: whose habits to respect"),
     "disable": ("--disable", "DEFECT", "leave this defect alone"),
     "enable": ("--enable", "DEFECT", "repair this defect, which is off by default"),
     "hosts": ("--allow-host", "NAME", "a name that clients may call respfix by"),
@@ -170,7 +171,7 @@ def _repair_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "  curl -sN http://127.0.0.1:8080/v1/responses -d @request.json | respfix repair",
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the stream (default: standard input)")
-    parser.add_argument("--dialect", choices=["default", "codex"], default="default", help="whose habits to respect")
+    parser.add_argument("--dialect", choices=list(DIALECTS), default="default", help="whose habits to respect")
     parser.add_argument(
         "--disable", action="append", default=[], metavar="DEFECT", help="leave this defect alone; may be repeated"
     )

@@ -185,7 +185,10 @@ def test_the_variables_of_service_links_are_ignored(variable: str) -> None:
         ("repair: {a: b}", "config.yaml:1: repair: expected one of on, observe, off, not keys or lists of lists"),
         (
             "dialect:",
-            "config.yaml:1: dialect: has no value; expected one of auto, default, codex, or remove the key",
+            (
+                "config.yaml:1: dialect: has no value; expected one of auto, default, codex, agent-framework, "
+                "or remove the key"
+            ),
         ),
         ("a: b: c", "config.yaml:1: is not YAML: mapping values are not allowed here"),
         ("a: 1\n---\nb: 2", "config.yaml:2: is not YAML: but found another document"),

@@ -22,6 +22,7 @@ SMALL = 20_000  # bytes; of larger streams a sample of cuts is tried
 ILL = {
     "unannounceable-call": "nobody knows the name of the function",
     "late-tail": "Codex shows a late delta, and ignores that its part is closed",
+    "value-done-after-others": "the agent framework puts a closing value that comes late beside what was said",
     "codex-overlap": "Codex hears nothing of reasoning that was interrupted but its done event",
 }
 

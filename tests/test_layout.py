@@ -31,8 +31,9 @@ EDGES = {
     "stream.values",
     "stream.bodies": "stream.asked stream.defects stream.dialects stream.event stream.grammar stream.ledger "
     "stream.splice stream.values",
-    "stream.brackets": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.event "
-    "stream.grammar stream.ledger stream.values",
+    "stream.echoes": "stream.defects stream.door stream.event stream.ledger stream.values",
+    "stream.brackets": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.echoes "
+    "stream.event stream.grammar stream.ledger stream.values",
     "stream.owners": "stream.brackets stream.contract stream.defects stream.event stream.grammar stream.ledger "
     "stream.values",
     "stream.repair": "stream.bodies stream.contract stream.defects stream.event stream.grammar stream.ledger "
@@ -53,7 +54,7 @@ EDGES = {
     "respfix": "",
     "config.kinds": "",
     "config.addresses": "config.kinds",
-    "config.settings": "config.addresses config.kinds stream stream.defects",
+    "config.settings": "config.addresses config.kinds stream stream.defects stream.dialects",
     "config": "config.addresses config.kinds config.settings",
     "config.changes": "config.settings",
     "config.sources": "config.kinds config.settings",
@@ -70,7 +71,7 @@ EDGES = {
     "capture": "capture.folder capture.masking capture.recording config journal respfix",
     "relay.codings": "",
     "relay.guard": "config",
-    "relay.headers": "",
+    "relay.headers": "stream.dialects",
     "relay.sniff": "",
     "relay.tunnel": "",
     "relay.upstream": "",
@@ -132,11 +133,12 @@ EDGES = {
     "check.page": "check.findings stream.defects",
     "check.formats": "check.findings check.page respfix stream.defects",
     "check.report": "check.excerpt check.findings check.page respfix",
-    "check.command": "check.findings check.formats check.page check.report check.source config config.sources",
+    "check.command": "check.findings check.formats check.page check.report check.source config config.sources "
+    "stream.dialects",
     # the commands
     "catalogue": "config stream.defects",
     "cli": "catalogue check.command config config.rendering config.sources demo edge journal process respfix stream "
-    "stream.defects",
+    "stream.defects stream.dialects",
     "__main__": "cli respfix",
 }
 

@@ -585,11 +585,12 @@ def test_a_late_tail_reaches_codex_as_a_delta() -> None:
     assert "text.delta 0 msg 0 !" in mended(*late, dialect="codex")
 
 
-def test_a_healthy_call_may_come_whole() -> None:
-    """LM Studio sends no arguments.delta, and none is made while nothing else is wrong."""
+def test_a_call_that_comes_whole_is_said() -> None:
+    """LM Studio sends no arguments.delta, and LangChain runs the tool without them."""
     events = [*created(), *called('{"a":1}')[:1], *called('{"a":1}')[2:], completed(call(arguments='{"a":1}'))]
 
-    assert encoded(events) == run(*events).body
+    assert mended(*created(), *called('{"a":1}'), completed()) == mended(*events)
+    assert 1 == run(*events).report.defects["whole-call"]
 
 
 def test_reasoning_that_only_the_done_event_has_is_said_only_if_nothing_else_was() -> None:

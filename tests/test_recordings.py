@@ -359,6 +359,10 @@ UNHEALTHY: dict[str, tuple[set[str], str]] = {
         {"changed-item-id", "changed-response-id"},
         "GitHub Copilot gives every event of an item another id",
     ),
+    "other-lmstudio-tool-call": (
+        {"whole-call"},
+        "LM Studio sends a call without a delta, and LangChain runs the tool without its arguments",
+    ),
     "other-openrouter-gptoss-reasoning-text": (
         {"changed-item-id", "neutral-keys"},
         "the reasoning item has another id in the terminal event, and only that event is touched",

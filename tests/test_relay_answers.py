@@ -340,11 +340,12 @@ def test_lookalike_types_are_no_event_streams(value: str, *, expected: bool) -> 
         ([("User-Agent", "openai-python"), ("User-Agent", "codex")], "codex"),
         ([("originator", "my-editor"), ("x-codex-window-id", "1")], "codex"),
         ([("User-Agent", "openai-python/3.51"), ("X-Title", "codex")], "default"),
+        ([("User-Agent", "agent-framework-python/1.23.0 AsyncOpenAI/Python 3.51.0")], "agent-framework"),
         ([], "default"),
     ],
 )
-def test_codex_is_recognised_by_its_headers(headers: list[tuple[str, str]], expected: str) -> None:
-    """The app-server sends the embedding program's name, but its headers start with x-codex-."""
+def test_a_client_with_habits_is_recognised_by_its_headers(headers: list[tuple[str, str]], expected: str) -> None:
+    """Codex's app-server sends the embedding program's name, but its headers start with x-codex-."""
     assert dialect_of(CIMultiDict(headers), "auto") == expected
     assert dialect_of(CIMultiDict(headers), "default") == "default"
     assert dialect_of(CIMultiDict(headers), "codex") == "codex"

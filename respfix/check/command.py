@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from respfix.config import ConfigError
 from respfix.config.sources import MODEL_VARIABLE
+from respfix.stream.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from respfix.check.findings import Judgement
@@ -37,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
         "  respfix check --format sarif broken.sse > broken.sarif",
     )
     parser.add_argument("source", metavar="FILE|-|URL", help="the stream, or a server, which is asked once")
-    parser.add_argument("--dialect", choices=["default", "codex"], default="default", help="whose habits to respect")
+    parser.add_argument("--dialect", choices=list(DIALECTS), default="default", help="whose habits to respect")
     telling = parser.add_mutually_exclusive_group()
     telling.add_argument(
         "--format", choices=["human", "json", "sarif", "junit"], default="human", help="how to tell (default: human)"

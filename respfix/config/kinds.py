@@ -85,7 +85,7 @@ def kind_of(hint: Any) -> Kind | None:
     if get_origin(hint) is Annotated:
         kind: Kind = get_args(hint)[1]
         return kind
-    return _choice(*get_args(hint)) if get_origin(hint) is not None else PLAIN.get(hint)
+    return choice(*get_args(hint)) if get_origin(hint) is not None else PLAIN.get(hint)
 
 
 def _seconds(text: str) -> float:
@@ -112,7 +112,8 @@ def _bool(text: str) -> bool:
     return spellings[text.lower()]
 
 
-def _choice(*words: str) -> Kind:
+def choice(*words: str) -> Kind:
+    """One of these words."""
     # What other tools write when they are told on or off.
     spellings = {"true": "on", "yes": "on", "false": "off", "no": "off"} if "on" in words else {}
     spellings |= {word: word for word in words}

@@ -15,17 +15,20 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_type_hints
 
 from respfix.config.addresses import Address, Hosts, Listener, Listeners, Url
-from respfix.config.kinds import ConfigError, Count, File, Kind, Networks, Prefix, Seconds, kind_of, nearest
+from respfix.config.kinds import ConfigError, Count, File, Kind, Networks, Prefix, Seconds, choice, kind_of, nearest
 from respfix.stream import Limits
-from respfix.stream.defects import DEFECTS
+from respfix.stream.defects import CLASSES, DEFECTS
+from respfix.stream.dialects import DIALECTS
 
 
 def _slug(text: str) -> str:
-    if text not in DEFECTS:
-        raise ConfigError(f"no defect is called {text!r}{nearest(text, DEFECTS)}")
+    known = (*DEFECTS, *CLASSES)
+    if text not in known:
+        raise ConfigError(f"no defect is called {text!r}{nearest(text, known)}")
     return text
 
 
+Dialect = Annotated[str, choice("auto", *DIALECTS)]
 Slugs = Annotated[tuple[str, ...], Kind("names of defects, such as missing-usage", _slug, is_list=True)]
 
 
@@ -103,7 +106,7 @@ class Config:
     listen: Listeners = (Address("127.0.0.1", 8081),)
     upstream: Url = "http://127.0.0.1:8080"
     repair: Literal["on", "observe", "off"] = "on"
-    dialect: Literal["auto", "default", "codex"] = "auto"
+    dialect: Dialect = "auto"
     disable: Slugs = ()
     enable: Slugs = ()
     hosts: Hosts = ()

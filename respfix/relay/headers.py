@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from respfix.stream.dialects import DIALECTS
+
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 HOP_BY_HOP: Mapping[str, str] = {
@@ -100,10 +102,13 @@ def _media_type(headers: Headers) -> str:
 
 
 def dialect_of(headers: Headers, configured: str) -> str:
-    """Whom the stream is written for: what was configured, or Codex where the request shows its marks."""
+    """Whom the stream is written for: what was configured, or a client that the request shows the marks of."""
     if configured != "auto":
         return configured
-    # The app-server sends the embedding program's name as originator, but its headers still start with x-codex-.
-    marked = any(name.lower().startswith("x-codex-") for name in headers)
-    named = any("codex" in value.lower() for key in ("Originator", "User-Agent") for value in headers.getall(key, ()))
-    return "codex" if marked or named else "default"
+    names = [name.lower() for name in headers]
+    programs = " ".join(value.lower() for key in ("Originator", "User-Agent") for value in headers.getall(key, ()))
+    for row in DIALECTS.values():
+        is_marked = row.header and any(name.startswith(row.header) for name in names)
+        if is_marked or any(agent in programs for agent in row.agents):
+            return row.name
+    return "default"

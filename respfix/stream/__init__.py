@@ -41,7 +41,7 @@ class Mender:
         self._offset = 0  # of the frame that is being mended
         if witness is not None:
             self._triage.witness = lambda slug: witness(Sighting(slug, self.report.events_in, self._offset))
-        self._framer = Framer(self.options.limits.frame_bytes, self.options.off)
+        self._framer = Framer(self.options.limits.frame_bytes, self._triage.off)
         self._style: Style | None = None
         self._stencil: Stencil | None = None
 

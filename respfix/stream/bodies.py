@@ -23,7 +23,7 @@ from respfix.stream.grammar import (
     leaf_of,
 )
 from respfix.stream.splice import same
-from respfix.stream.values import at, less_what_came_before, put, text_of, value_of, whole_number
+from respfix.stream.values import at, continued, less_what_came_before, put, text_of, value_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,7 +163,7 @@ class Bodies:
         if isinstance(came, list) and len(came) == len(whole) == len(entries):
             if all(map(same, came, whole)):
                 return came
-            said = (_says(leaf, entry, part) for (leaf, entry), part in zip(entries, whole, strict=True))
+            said = (_says(item, leaf, entry, part) for (leaf, entry), part in zip(entries, whole, strict=True))
             if not array.is_bare and all(said):
                 return whole  # every text is there; what its parts lacked is counted with them
         return whole if self.triage.mend("incomplete-item") else came
@@ -181,7 +181,8 @@ class Bodies:
             changes[leaf.value] = value
         if part.annotations and not body.get("annotations"):
             changes["annotations"] = list(part.annotations)
-        if changes and (came is None or self.triage.mend("empty-part")):
+        slug = "empty-part" if value == stated or not stated else continued(part)
+        if changes and (came is None or self.triage.mend(slug)):
             body = altered(body, changes)
         return self.part(leaf, body)
 
@@ -279,6 +280,7 @@ class Bodies:
         return altered(whole, neutral) if neutral and self.triage.mend("neutral-keys") else whole
 
 
-def _says(leaf: Leaf, entry: Body, part: object) -> bool:
-    """Does upstream's part say what the whole one says?"""
-    return isinstance(part, dict) and entry.get(leaf.value) == part.get(leaf.value)
+def _says(item: Item, leaf: Leaf, entry: Body, part: object) -> bool:
+    """Does upstream's part say what the whole one says, perhaps after what was said before?"""
+    came, whole = entry.get(leaf.value), part.get(leaf.value) if isinstance(part, dict) else None
+    return came == whole or (isinstance(came, str) and less_what_came_before(item, leaf, came) == whole)

@@ -14,12 +14,15 @@ from respfix.stream.bodies import Bodies, paired
 from respfix.stream.defects import Unswitched
 from respfix.stream.dialects import DIALECTS
 from respfix.stream.door import Door, Draft
+from respfix.stream.echoes import Listener
 from respfix.stream.event import Body, Event
 from respfix.stream.grammar import CREATED, IN_PROGRESS, ITEM_ADDED, ITEM_DONE, KEEPALIVE, Array, Leaf, leaf_of
 from respfix.stream.ledger import Item, Ledger, Part
 from respfix.stream.values import at, closing_value, put, text_of, value_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from respfix.stream.contract import Options
     from respfix.stream.defects import Triage
 
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
 class Brackets:
     """One response: its ledger, its door, and the hands that open and close."""
 
-    def __init__(self, options: Options, triage: Triage) -> None:
+    def __init__(self, options: Options, triage: Triage, again: Callable[[Event], None]) -> None:
+        """Take `again` for what is to be done with an event that has waited."""
+        self.again = again
         self.options = options
         self.triage = triage
         self.dialect = DIALECTS[options.dialect]
         self.ledger = Ledger()
         self.door = Door(self.dialect, triage)
+        self.listener = Listener(triage, self.door, again)
         self.bodies = Bodies(triage, self.dialect, options.asked)
         self.makes = Bodies(Unswitched(options, triage.report), self.dialect, options.asked)
         self.response: Body | None = None  # as it was announced
@@ -120,7 +126,7 @@ class Brackets:
         """A part that stands only in the closing item is said, unless a healthy server may keep silent about it."""
         part = item.add(leaf)
         part.body = entry
-        may_stay_silent = leaf.is_hosted or (leaf.is_quiet and not self.triage.is_dirty)
+        may_stay_silent = leaf.is_hosted or not (leaf.unsaid or self.triage.is_dirty)
         if may_stay_silent or (item.kind.whole_is_said_once and not is_silent):
             part.is_announced = part.is_done = True
             part.settle(text_of(entry.get(leaf.value)) or "")
@@ -181,6 +187,7 @@ class Brackets:
         leaf = part.leaf
         if part.is_valued or not leaf.value:
             return
+        self.listener.hear_out(item, part, upstream)
         if leaf.is_hosted and not part.said:
             part.settle(value_of(leaf, upstream) or "")  # apply_patch_call has no diff to say when it deletes a file
             return
@@ -189,18 +196,24 @@ class Brackets:
             value = ""
         self.say_rest(item, part, value)
         part.settle(value)
-        if self.triage.mend("missing-value-done"):
+        would_double = self.would_double(part) and self.triage.repairs("value-done-after-others")
+        if not would_double and self.triage.mend("missing-value-done"):
             also = {"logprobs": part.logprobs} if "logprobs" in leaf.event_also else {}
             self.send(Event.made(leaf.done, **_names_of(item, part), **also, **{leaf.value: value}), {}, item)
+
+    @staticmethod
+    def would_double(part: Part) -> bool:
+        """Would this client put the closing value beside what was said, and not in its place?"""
+        return part.was_interrupted and part.leaf.array is not None
 
     def say_rest(self, item: Item, part: Part, value: str) -> None:
         """Before a value is closed, say what of it no delta has said."""
         said = part.said
         if not value.startswith(said) or len(value) == len(said) or part.leaf.is_hosted:
             return
-        if part.leaf.is_quiet and not said and not self.triage.is_dirty:
-            return  # a healthy call may come whole (LM Studio)
-        if self.triage.mend("missing-tail" if said else "missing-delta"):
+        if not (said or part.leaf.unsaid or self.triage.is_dirty):
+            return  # raw reasoning may come whole
+        if self.triage.mend("missing-tail" if said else part.leaf.unsaid or "missing-delta"):
             self._make_delta(item, part, value[len(said) :])
 
     def _make_delta(self, item: Item, part: Part, text: str) -> None:

@@ -37,9 +37,9 @@ class Options:
 
     seed: str = "respfix"  # where a made-up response id comes from; unique for each request
     now: int = 0  # unix seconds; `created_at` where the upstream sends none
-    dialect: str = "default"  # a row of dialects.py: "default" or "codex"
-    off: frozenset[str] = frozenset()  # defects left alone, by slug
-    on: frozenset[str] = frozenset()  # defects repaired although they are off by default, by slug
+    dialect: str = "default"  # the name of a row of dialects.py
+    off: frozenset[str] = frozenset()  # defects left alone, by slug or class
+    on: frozenset[str] = frozenset()  # defects repaired although they are off by default, by slug or class
     limits: Limits = field(default_factory=Limits)
     asked: Asked = field(default_factory=Asked)  # what the request said, where that is known
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,12 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "the whole is sent as one delta first",
                 breaks=_of(PYTHON, NODE, AI_SDK),
                 may_break=_of(CODEX),
+            ),
+            Defect(
+                "whole-call",
+                "a call's arguments or input came whole, without a delta (LM Studio)",
+                "LangChain, litellm's Chat bridge, agno, Haystack: the tool is run with {}",
+                "the whole is sent as one delta first",
             ),
             Defect(
                 "missing-tail",
@@ -370,6 +377,22 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "a delta says again what was said",
                 "text shown twice",
                 "it is dropped",
+            ),
+            Defect(
+                "cumulative-deltas",
+                "each delta repeats the whole text so far (Aether)",
+                "everybody who joins deltas: the text is there many times",
+                "only what is new is sent; three deltas that grow are taken for proof, so the second one waits",
+                breaks=_of(PYTHON, NODE),
+                is_on=False,
+            ),
+            Defect(
+                "replayed-prefix",
+                "each item says all that the ones before it said, and goes on (Bedrock Mantle: 27 times the answer)",
+                "everybody who shows text as it comes: the answer starts again and again",
+                "only what is new is sent; an item that begins like the one before waits until it says something else",
+                breaks=_of(PYTHON, NODE),
+                is_on=False,
             ),
             Defect(
                 "delta-after-done",
@@ -727,6 +750,12 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "for Codex, it is taken away",
                 breaks=_of(CODEX),
             ),
+            Defect(
+                "value-done-after-others",
+                "a text is closed after another item has spoken, which is legal",
+                "Microsoft's agent framework: the final message has the text twice",
+                "for it, the closing value is left out",
+            ),
         ),
     }
 )
@@ -734,6 +763,23 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
 
 DEFECTS: Mapping[str, Defect] = MappingProxyType({row.slug: row for rows in GROUPS.values() for row in rows})
 """Every defect by its slug."""
+
+CLASSES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {group.replace(" ", "-"): frozenset(row.slug for row in rows) for group, rows in GROUPS.items()}
+)
+"""The defects of each group, by its name in the configuration."""
+
+
+@cache
+def _left_alone(off: frozenset[str], on: frozenset[str]) -> frozenset[str]:
+    """Give the defects that are left alone; what is said of one counts more than what is said of its class."""
+    left = set()
+    for group, slugs in CLASSES.items():
+        for slug in slugs:
+            said = next((name for name in (slug, group) if name in off or name in on), None)
+            if said in off or (said is None and not DEFECTS[slug].is_on):
+                left.add(slug)
+    return frozenset(left)
 
 
 class BoundExceededError(Exception):
@@ -749,16 +795,14 @@ class Triage:
         self.is_dirty = False
         self.witness: Callable[[str], None] | None = None  # is told of each defect when it is seen
         self.recent: list[str] = []  # since whoever reads it last cleared it
-        self._off = {
-            slug for slug, row in DEFECTS.items() if slug in options.off or (not row.is_on and slug not in options.on)
-        }
+        self.off = _left_alone(options.off, options.on)
         self.room = options.limits.text_bytes  # for text that has to be remembered
         self._held_bytes = 0
 
     def mend(self, slug: str) -> bool:
         """Say whether this defect, which was just found, is to be mended; count it if so."""
         defect = DEFECTS[slug]
-        if slug in self._off or (defect.is_companion and not self.is_dirty):
+        if slug in self.off or (defect.is_companion and not self.is_dirty):
             return False
         self.is_dirty = True
         self.report.defects[slug] += 1
@@ -769,7 +813,7 @@ class Triage:
 
     def repairs(self, slug: str) -> bool:
         """Say whether this defect would be mended if it were found."""
-        return slug not in self._off
+        return slug not in self.off
 
     def count_item(self, items: int) -> None:
         """Raise beyond the bound."""

@@ -51,6 +51,7 @@ class Door:
     _held: list[Draft] = field(default_factory=list)  # what others wanted to say meanwhile
     _open: dict[int, Item] = field(default_factory=dict)  # items whose added has left and whose done has not
     _faded: set[int] = field(default_factory=set)
+    _last: Item | None = None  # the one whose event left last
 
     def take(self) -> list[Event]:
         """Give what has left since the last time."""
@@ -138,6 +139,8 @@ class Door:
         event, changes = draft.event, dict(draft.changes)
         self._left += 1
         if draft.item is not None:
+            if draft.item is not self._last:
+                self._interrupt(draft.item)
             self._place(draft, draft.item, changes)
         if event.type not in (COMMENT, DONE) and _takes_number(event):
             self._number(draft, changes)
@@ -149,6 +152,14 @@ class Door:
             self.triage.report.rewritten += 1
         else:
             self._out.append(event)
+
+    def _interrupt(self, item: Item) -> None:
+        """An item speaks: what others have begun to say is said no more in one breath."""
+        self._last = item
+        for other in self._open.values() if self.dialect.one_breath else ():
+            if other is not item:
+                for part in other.all_parts():
+                    part.was_interrupted = part.was_interrupted or (part.has_spoken and not part.is_valued)
 
     def _place(self, draft: Draft, item: Item, changes: dict[str, Any]) -> None:
         """Give the event its item's index; an item gets its own when its added leaves."""

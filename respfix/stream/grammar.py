@@ -96,7 +96,7 @@ class Leaf:
     also: Mapping[str, Any] = _nothing()
     event_also: Mapping[str, Any] = _nothing()  # keys of the delta and done events
     is_json: bool = False  # the value is the text of a JSON object, so an empty one is {}
-    is_quiet: bool = False  # healthy servers send it whole, without deltas (LM Studio's calls, raw reasoning)
+    unsaid: str = "missing-delta"  # the defect where it comes whole, without deltas; '' where healthy servers do that
     is_hosted: bool = False  # a hosted tool's: what upstream did not stream or close of it is left at that
     inside: tuple[str, ...] = ()  # the keys of the item that lead to it
 
@@ -154,7 +154,7 @@ LEAVES = (
         "response.reasoning_text.done",
         CONTENT,
         wants={"text": ""},
-        is_quiet=True,
+        unsaid="",
     ),
     Leaf(
         "summary_text",
@@ -172,7 +172,7 @@ LEAVES = (
         "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
         is_json=True,
-        is_quiet=True,
+        unsaid="whole-call",
     ),
     Leaf(
         "input",
@@ -180,7 +180,7 @@ LEAVES = (
         "input",
         "response.custom_tool_call_input.delta",
         "response.custom_tool_call_input.done",
-        is_quiet=True,
+        unsaid="whole-call",
     ),
     Leaf(
         "arguments",

@@ -32,9 +32,13 @@ class Part:
     found: str = ""  # text that stood in the announcing event, sent only if nothing else says it
     annotations: list[Any] = field(default_factory=list)
     logprobs: list[Any] = field(default_factory=list)
+    was_interrupted: bool = False  # another item spoke between its deltas, or before its done
     was_indexed: bool = False  # upstream gave it an index
     was_announced_by_upstream: bool = False  # else upstream's announcement may still come, late
     body: Body | None = None  # the part as upstream announced it, for its vendor's keys
+    echo: str = ""  # the slug of how its deltas say again what was said, once that is proven
+    no_echo: frozenset[str] = frozenset()  # of how they do not
+    waiting: list[Event] = field(default_factory=list)  # deltas that may be repeats
     _said: list[str] = field(default_factory=list)
 
     @property
@@ -80,6 +84,7 @@ class Item:
     found: dict[str, str] = field(default_factory=dict)  # by array: text of its announcement, until a part takes it
     added_event: Event | None = None  # upstream's announcement, until it leaves
     waiting: list[Event] = field(default_factory=list)  # what cannot leave before it is announced
+    elder: Item | None = None  # the one of its kind before it
     continues: Item | None = None  # the item that upstream takes this one for
     final: Body | None = None  # as its done event left
     _by_index: dict[tuple[str, int], Part] = field(default_factory=dict)
@@ -123,6 +128,11 @@ class Item:
         """Everything the parts of one array have said, in a row."""
         return "".join(part.said for part in self.parts(array))
 
+    def told(self, array: Array | None) -> str:
+        """Everything it has said, after all that was said by the items that it continues."""
+        before = self.continues.told(array) if self.continues else ""
+        return before + self.said(array)
+
     @property
     def has_spoken(self) -> bool:
         """Anything but silence."""
@@ -150,6 +160,7 @@ class Ledger:
 
     def add(self, item: Item, names: Names) -> None:
         """Enter a new item under the names it came with."""
+        item.elder = next((elder for elder in reversed(self.items) if elder.kind.type == item.kind.type), None)
         self.items.append(item)
         self._by_id[item.id] = item
         self.rebind(item, names)

@@ -143,10 +143,16 @@ class Output(Repair):
     def let_go(self) -> list[Event]:
         """The repair stops: give what was held, as it came."""
         for item in self.ledger.items:
+            for event in self._in_doubt(item):
+                self.send(event, {}, item)
             if not item.is_announced:
                 self._release(item)
         self.door.flush()
         return self.door.take()
+
+    def _in_doubt(self, item: Item) -> list[Event]:
+        """Give the events that may be repeats, of which nothing will tell any more."""
+        return [event for part in item.all_parts() for event in self.listener.give_up(part)]
 
     def _release(self, item: Item) -> None:
         item.is_done = True
@@ -159,5 +165,7 @@ class Output(Repair):
     def give_up_calls(self) -> None:
         """A call that was never named does not leave before a failure: the SDKs would raise on it instead."""
         for item in self.ledger.items:
+            for event in self._in_doubt(item):
+                self.step(event)
             if not item.is_announced and not item.is_done and self.triage.mend("unannounceable-call"):
                 item.is_done = True

@@ -26,9 +26,7 @@ class Owners(Brackets):
     """The items and parts of one response, by the names that upstream gives them."""
 
     def __init__(self, options: Options, triage: Triage, again: Callable[[Event], None]) -> None:
-        """Take `again` for what is to be done with an event that has waited for its item's name."""
-        super().__init__(options, triage)
-        self._again = again
+        super().__init__(options, triage, again)
         self._highest_number = -1  # of upstream's
         self._numbers_rise = True
 
@@ -119,7 +117,7 @@ class Owners(Brackets):
         waiting, item.waiting = item.waiting, []
         for later in waiting:
             self.triage.release(later)
-            self._again(later)
+            self.again(later)
         return True
 
     def wait(self, item: Item, event: Event) -> None:

@@ -234,15 +234,18 @@ class Repair(Owners):
             if not text and self.door.drop("delta-without-text"):
                 return
             part = self.begin_part(item, leaf, index)
+        news = self.listener.news(item, part, event, text)
+        if news is None:
+            return
         self.open_part(item, part)
-        self.triage.count_text(len(text))
-        part.say(text)
+        self.triage.count_text(len(news))
+        part.say(news)
         if isinstance(logprobs := event.body.get("logprobs"), list):
             part.logprobs += logprobs
         is_text = isinstance(event.body["delta"], str)
-        changes = {} if is_text or not self.triage.mend("delta-not-text") else {"delta": text}
-        self._send_named(event, item, part, changes)
-        self.spoke = part
+        is_right = news == text and (is_text or not self.triage.mend("delta-not-text"))
+        self._send_named(event, item, part, {} if is_right else {"delta": news})
+        self.spoke = None if self.listener.expects(part) else part
 
     def _value_is_noted(self, event: Event, place: Place) -> None:
         found = self._value_of(event, place, opens=True)
@@ -273,6 +276,7 @@ class Repair(Owners):
         part = part or self.begin_part(item, leaf, index)
         self.open_part(item, part)
         came = event.body.get(leaf.value)
+        self.listener.hear_out(item, part, came)
         if leaf.is_json and not came and not part.said and self.door.drop("empty-arguments"):
             return  # the item's done or the terminal may still have the arguments; if not, they are {} there
         value, slug = closing_value(item, part, came)
@@ -282,6 +286,8 @@ class Repair(Owners):
         self.say_rest(item, part, value)
         part.settle(value)
         part.is_done = leaf.array is None or not leaf.array.done
+        if self.would_double(part) and self.door.drop("value-done-after-others"):
+            return
         self._send_named(event, item, part, {leaf.value: value} if is_mended else {})
 
     def _value_of(

@@ -76,7 +76,7 @@ def closing_value(item: Item, part: Part, upstream: object) -> tuple[str, str]:
     leaf, said = part.leaf, part.said
     came = value_of(leaf, upstream) or ""
     value = less_what_came_before(item, leaf, came)
-    slug = "delta-after-done" if value != came else "empty-value-done" if upstream is None else "wrong-kind"
+    slug = continued(part) if value != came else "empty-value-done" if upstream is None else "wrong-kind"
     if not value and (said or part.found):
         value, slug = said or part.found, "empty-value-done"
     elif leaf.is_json and said and value == said * 2 and is_object(said):
@@ -86,10 +86,11 @@ def closing_value(item: Item, part: Part, upstream: object) -> tuple[str, str]:
     return value, slug
 
 
+def continued(part: Part) -> str:
+    """Give the defect for which an item goes on where another ended."""
+    return part.echo or "delta-after-done"
+
+
 def less_what_came_before(item: Item, leaf: Leaf, value: str) -> str:
     """Where upstream takes this item for the continuation of a closed one, its values repeat that one's."""
-    elder = item.continues
-    while elder is not None and value:
-        value = value.removeprefix(elder.said(leaf.array))
-        elder = elder.continues
-    return value
+    return value.removeprefix(item.continues.told(leaf.array)) if item.continues else value
