@@ -48,8 +48,9 @@ EDGES = {
     "stream.engine": "stream.contract stream.defects stream.event stream.grammar stream.quirks "
     "stream.restore stream.terminal",
     "stream.unfold": "stream.contract stream.defects stream.engine stream.event stream.frames stream.grammar",
+    "stream.messages": "stream.asked stream.contract stream.defects stream.engine stream.event stream.grammar",
     "stream": "stream.asked stream.contract stream.defects stream.engine stream.event stream.framer stream.frames "
-    "stream.quirks stream.stencil stream.unfold",
+    "stream.messages stream.quirks stream.stencil stream.unfold",
     # what can be told
     "respfix": "",
     "config.kinds": "",
@@ -84,15 +85,19 @@ EDGES = {
     "relay.forwarded": "config config.kinds",
     "relay.upload": "relay.refusal",
     "relay.ways": "config relay.session relay.upstream tls",
-    "relay.trip": "capture config journal relay.guard relay.hearing relay.patience relay.roll relay.upstream "
-    "relay.ways",
+    "relay.trip": "capture config journal relay.guard relay.headers relay.hearing relay.patience relay.roll "
+    "relay.upstream relay.ways stream",
+    "relay.wire": "",
+    "relay.crossing": "relay.wire stream",
     "relay.answer": "relay.headers",
     "relay.spout": "",
     "relay.source": "capture.recording relay.codings relay.patience relay.sniff relay.spout stream",
     "relay.outward": "config relay.failures relay.forwarded relay.headers relay.patience relay.refusal relay.trip "
-    "relay.upload stream",
-    "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.patience relay.refusal "
-    "relay.sniff relay.source relay.trip relay.tunnel stream",
+    "relay.upload relay.wire stream",
+    "relay.switch": "journal relay.answer relay.crossing relay.headers relay.patience relay.refusal relay.trip "
+    "relay.tunnel relay.wire stream",
+    "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.refusal relay.sniff "
+    "relay.source relay.switch relay.trip stream",
     "relay": "capture config journal relay.forwarded relay.guard relay.homeward relay.outward relay.patience "
     "relay.refusal relay.roll relay.trip relay.upstream relay.ways stream",
     # what operators see
@@ -260,7 +265,7 @@ def test_the_dependencies_are_few_and_bounded(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     names = [re.split(r"[<>=;\[]", dependency)[0] for dependency in project["dependencies"]]
 
-    assert names == ["aiohttp", "aiohttp-sse-client", "prometheus-client", "PyYAML", "uvloop"]
+    assert names == ["aiohttp", "aiohttp-sse-client", "prometheus-client", "PyYAML", "uvloop", "websockets"]
     assert project["requires-python"] == ">=3.11"
     assert project["scripts"] == {"respfix": "respfix.__main__:main"}
     assert (root / "respfix/py.typed").is_file()

@@ -11,7 +11,7 @@ from upstream import Exchange, answer, header_values, serving
 from respfix.app import running
 
 UPGRADE = (
-    b"GET /v1/responses?x=%7e HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /v1/realtime?x=%7e HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
     b"openai-beta: responses_websockets=2026-02-06\r\n\r\n"
@@ -38,7 +38,7 @@ async def test_both_handshakes_arrive_as_they_were() -> None:
         head = await client.head()
 
         assert head == SWITCH
-        assert upstream.last.target == b"/v1/responses?x=%7e"
+        assert upstream.last.target == b"/v1/realtime?x=%7e"
         for line in UPGRADE.split(b"\r\n")[4:-2]:
             assert line in upstream.last.head.split(b"\r\n")
         assert header_values(upstream.last.head, b"Connection") == [b"Upgrade"]

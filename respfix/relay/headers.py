@@ -74,6 +74,14 @@ def is_websocket(method: str, headers: Headers) -> bool:
     return method == "GET" and asks and "upgrade" in _tokens(headers, "Connection")
 
 
+EXTENSIONS = "Sec-WebSocket-Extensions"
+
+
+def extensions_in(headers: Headers) -> str:
+    """The WebSocket extensions that are offered or agreed to; the header may come more than once."""
+    return ", ".join(headers.getall(EXTENSIONS, ()))
+
+
 def is_plainly_framed(headers: Headers) -> bool:
     """One length at most, and no transfer coding but chunked: another one would be lost together with the header."""
     return _tokens(headers, "Transfer-Encoding") <= {"chunked"} and len(headers.getall("Content-Length", ())) < 2  # noqa: PLR2004

@@ -5,28 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import secrets
-import time
 from collections.abc import Callable
 from functools import cached_property
 
 from aiohttp import ClientResponse, web
-from aiohttp.http import StreamWriter
 
 from respfix.capture.recording import Mending
 from respfix.journal import log
 from respfix.relay.answer import Answer
 from respfix.relay.codings import decoder_for, is_identity
-from respfix.relay.headers import dialect_of, is_event_stream, is_json, is_plainly_framed, is_websocket
-from respfix.relay.patience import PatienceLostError
+from respfix.relay.headers import dialect_of, is_event_stream, is_json, is_plainly_framed
 from respfix.relay.refusal import Refusal
 from respfix.relay.sniff import Sniffer
 from respfix.relay.source import Decoded, Source, Tap
+from respfix.relay.switch import Switch
 from respfix.relay.trip import Trip
-from respfix.relay.tunnel import Lane, tunnel
 from respfix.stream import Ending, Mender, Observer, Options, unfolded
 
 FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5; aiohttp's lenient response parser lets some pass
+NO_WEBSOCKET = (404, 405)
 CLEAN = frozenset({Ending.COMPLETE, Ending.CLOSED, Ending.OVER})
 
 
@@ -57,7 +54,11 @@ class Homeward:
             message = f"the upstream {trip.upstream} sent a head that cannot be relayed"
             raise Refusal(502, "upstream_invalid_answer", message)
         if upstream.status == 101:  # noqa: PLR2004 (Switching Protocols)
-            return await self._switch()
+            self._answer = answer = await Switch(trip, upstream).bring()
+            return answer
+        if trip.may_converse and trip.config.websocket_fallback and upstream.status in NO_WEBSOCKET:
+            message = f"the upstream has no WebSocket here (it answered {upstream.status}); use POST"
+            raise Refusal(426, "no_websocket", message)
         trip.patience.allow(trip.config.timeouts.idle)
         source = Source(upstream, trip.patience)
         try:
@@ -115,16 +116,8 @@ class Homeward:
 
     @cached_property
     def _options(self) -> Options:
-        config, request = self._trip.config, self._trip.request
-        return Options(
-            seed=secrets.token_hex(12),
-            now=int(time.time()),
-            dialect=self._trip.entry.dialect or "default",
-            asked=self._trip.hearing.asked(",".join(request.headers.getall("Content-Encoding", ()))),
-            off=frozenset(config.disable),
-            on=frozenset(config.enable),
-            limits=config.limits,
-        )
+        coding = ",".join(self._trip.request.headers.getall("Content-Encoding", ()))
+        return self._trip.options(self._trip.hearing.asked(coding))
 
     async def _begin(self, *, is_rewritten: bool = False) -> Answer:
         """Send the head."""
@@ -219,25 +212,4 @@ class Homeward:
             await answer.write_eof()
         else:
             answer.break_off(self._trip.request, self._trip.config.timeouts.grace)
-        return answer
-
-    async def _switch(self) -> Answer:
-        """Become a tunnel."""
-        trip, request = self._trip, self._trip.request
-        there = self._upstream.connection.protocol if self._upstream.connection else None
-        if there is None or not is_websocket(request.method, request.headers):
-            raise Refusal(502, "upstream_invalid_answer", "the upstream switched protocols without being asked")
-        trip.patience.allow(0)
-        answer = await self._begin()
-        here = request.protocol
-        up = Lane(here, there, StreamWriter(there, asyncio.get_running_loop()).drain)
-        down = Lane(there, here, request.writer.drain)
-        there.set_parser(down, None)
-        here.set_parser(up)  # type: ignore[arg-type] # typed for aiohttp's WebSocketReader; two methods are used
-        try:
-            await trip.patience.wait(tunnel(up, down))
-        except PatienceLostError:
-            trip.entry.fail("shutdown")
-        trip.entry.sent = down.bytes
-        answer.force_close()
         return answer

@@ -13,11 +13,12 @@ from yarl import URL
 from respfix.config import Address
 from respfix.relay.failures import refusal_for
 from respfix.relay.forwarded import tell
-from respfix.relay.headers import is_plainly_framed, is_websocket, onward, spelled, unencodable
+from respfix.relay.headers import EXTENSIONS, is_plainly_framed, is_websocket, onward, spelled, unencodable
 from respfix.relay.patience import PatienceLostError
 from respfix.relay.refusal import Refusal
 from respfix.relay.trip import Trip
 from respfix.relay.upload import Upload, too_large
+from respfix.relay.wire import offer
 from respfix.stream import Ending
 
 RETRY_SPAN = 2.0  # seconds over which connecting is tried again: what a restart of a small server takes
@@ -102,6 +103,8 @@ class Outward:
         if is_websocket(request.method, request.headers):
             headers["Connection"] = "Upgrade"
             headers["Upgrade"] = request.headers["Upgrade"]
+            if trip.may_converse and EXTENSIONS in headers:
+                headers[EXTENSIONS] = offer()  # what is read on the way is compressed for each side anew
         if upstream.authorization and "Authorization" not in headers:
             headers["Authorization"] = upstream.authorization
         if trip.config.forwarded:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -10,11 +12,13 @@ from respfix.capture import Capture
 from respfix.config import Config, Listener
 from respfix.journal import Entry
 from respfix.relay.guard import HostGuard
+from respfix.relay.headers import is_websocket
 from respfix.relay.hearing import Hearing
 from respfix.relay.patience import Patience
 from respfix.relay.roll import Roll
 from respfix.relay.upstream import Upstream, is_responses
 from respfix.relay.ways import Way
+from respfix.stream import Asked, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +51,25 @@ class Trip:
     def may_mend(self) -> bool:
         """The answer, if it is a stream, is one to look at."""
         return self.config.repair != "off" and is_responses(self.request.method, self.request.raw_path)
+
+    @property
+    def may_converse(self) -> bool:
+        """It asks for a WebSocket that carries responses."""
+        request = self.request
+        return (
+            self.config.repair != "off"
+            and is_websocket(request.method, request.headers)
+            and is_responses("POST", request.raw_path)
+        )
+
+    def options(self, asked: Asked | None = None) -> Options:
+        """How the answer is to be mended."""
+        return Options(
+            seed=secrets.token_hex(12),
+            now=int(time.time()),
+            dialect=self.entry.dialect or "default",
+            off=frozenset(self.config.disable),
+            on=frozenset(self.config.enable),
+            limits=self.config.limits,
+            asked=asked or Asked(),
+        )

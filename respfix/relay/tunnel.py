@@ -1,8 +1,9 @@
 """Bytes both ways after `101 Switching Protocols`.
 
-A WebSocket is relayed as raw bytes, so that frames, extensions, fragmentation and close codes stay exactly what they
-were. aiohttp hands everything that arrives after the switch to a parser object; a `Lane` takes that parser's place and
-writes straight to the other side, because a client's last frame and its disconnect may come in one read.
+A WebSocket that carries no responses is relayed as raw bytes, so that frames, extensions, fragmentation and close codes
+stay exactly what they were. aiohttp hands everything that arrives after the switch to a parser object; a `Lane` takes
+that parser's place and writes straight to the other side, because a client's last frame and its disconnect may come in
+one read.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ class Side(Protocol):
 class Lane:
     """One direction."""
 
-    __slots__ = ("_drain", "_is_full", "_source", "_target", "bytes", "ended")
+    __slots__ = ("_drain", "_is_full", "_source", "_target", "_through", "bytes", "ended")
 
-    def __init__(self, source: Side, target: Side, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        source: Side,
+        target: Side,
+        drain: Callable[[], Awaitable[None]],
+        through: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        """`through` gives what leaves for what came; without it that is the same."""
         self.bytes = 0
+        self._through = through
         self.ended = asyncio.Event()
         self._source = source
         self._target = target
@@ -37,6 +46,8 @@ class Lane:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Called by aiohttp with what arrived; the answer says: not at the end, nothing left over."""
+        if self._through is not None:
+            data = self._through(data)
         self.bytes += len(data)
         if self._target.transport is not None:
             self._target.transport.write(data)

@@ -4,6 +4,7 @@
 
 `framer` cuts and `event` reads. Of the `engine`, `quirks` sets misnamed and foreign events right, `repair` and
 `terminal` open and close what upstream forgot, by the rows of `grammar`, and `door` orders and numbers what leaves.
+Where each event comes as a message of its own, `messages` stands around the engine instead.
 This file is the whole interface of the package; the shell needs nothing else. It is pure: no clock, no randomness, no
 I/O, so the same bytes give the same bytes, whatever reads they come in.
 """
@@ -20,6 +21,7 @@ from respfix.stream.engine import Engine
 from respfix.stream.event import COMMENT, DONE, Event, read
 from respfix.stream.framer import Framer, FrameTooLargeError
 from respfix.stream.frames import Frame, Style
+from respfix.stream.messages import Conversation
 from respfix.stream.quirks import looks_right
 from respfix.stream.stencil import Stencil, cut
 from respfix.stream.unfold import unfolded
@@ -27,7 +29,18 @@ from respfix.stream.unfold import unfolded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Asked", "Ending", "Limits", "Mender", "Observer", "Options", "Report", "Sighting", "unfolded"]
+__all__ = [
+    "Asked",
+    "Conversation",
+    "Ending",
+    "Limits",
+    "Mender",
+    "Observer",
+    "Options",
+    "Report",
+    "Sighting",
+    "unfolded",
+]
 
 
 class Mender:

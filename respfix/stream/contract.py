@@ -66,3 +66,14 @@ class Report:
     held: int = 0  # events that are waiting now for what they depend on
     terminal: str | None = None  # the terminal event that left, e.g. "response.completed"
     stopped: str | None = None  # why the repair stopped (a bound's slug, or "internal-fault"), if it did
+
+    def add(self, other: Report) -> None:
+        """Count what another one counted, too; how that one ended is how both did."""
+        self.defects += other.defects
+        self.events_in += other.events_in
+        self.events_out += other.events_out
+        self.inserted += other.inserted
+        self.rewritten += other.rewritten
+        self.dropped += other.dropped
+        self.terminal = other.terminal
+        self.stopped = other.stopped

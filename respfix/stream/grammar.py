@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CREATE = "response.create"  # the client's, over a WebSocket
 CREATED = "response.created"
 QUEUED = "response.queued"
 IN_PROGRESS = "response.in_progress"

@@ -1,0 +1,137 @@
+"""A WebSocket on which responses are mended, frame by frame.
+
+    client -> wire -> (overheard) -> wire -> upstream
+    client <- wire <- conversation <- wire <- upstream
+
+A crossing reads the frames of both sides between the two lanes of a tunnel. Every frame goes on as it came: pings and
+pongs, close codes and reasons, binary messages, fragments. Only text messages of the upstream are gathered, mended and
+written anew where something was wrong. Who breaks the protocol is told so, and the other side that it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from websockets.frames import Frame, Opcode
+
+from respfix.relay.wire import BrokenError, Wire
+from respfix.stream import Conversation, Ending, Limits
+
+GOING_AWAY = 1001
+
+
+class Crossing:
+    """Both directions of one WebSocket."""
+
+    def __init__(
+        self,
+        here: Wire,
+        there: Wire,
+        conversation: Conversation,
+        limits: Limits,
+        send: tuple[Callable[[bytes], None], ...],
+    ) -> None:
+        """`here` is the client's side, `there` the upstream's; `send` writes to the one and to the other."""
+        self.is_over = asyncio.Event()  # somebody broke the protocol, and both were told
+        self._here, self._there = here, there
+        self._conversation = conversation
+        self._limits = limits
+        self._send_here, self._send_there = send
+        self._asked = bytearray()  # a text message of the client's, as far as it came
+        self._answered: list[Frame] = []  # one of the upstream's, likewise
+        self._size = 0  # of that one
+        self._is_text = False  # the message that the client is sending
+        self._started = self._heard = time.monotonic()
+
+    def up(self, data: bytes) -> bytes:
+        """Take the client's bytes, give those for the upstream."""
+        return self._through(data, self._here, lambda frame: [self._there.write(frame)], self._overhear)
+
+    def down(self, data: bytes) -> bytes:
+        """Take the upstream's bytes, give those for the client."""
+        self._heard = time.monotonic()
+        return self._through(data, self._there, self._mended, lambda _: None)
+
+    def _through(
+        self, data: bytes, source: Wire, pass_on: Callable[[Frame], list[bytes]], hear: Callable[[Frame], None]
+    ) -> bytes:
+        if self.is_over.is_set():
+            return b""
+        out: list[bytes] = []
+        try:
+            for frame in source.feed(data):
+                hear(frame)
+                out += pass_on(frame)
+        except BrokenError as error:
+            self._break(source, error, b"".join(out))
+            return b""
+        return b"".join(out)
+
+    def _break(self, at_fault: Wire, error: BrokenError, rest: bytes) -> None:
+        """Tell both sides that it is over, after what is still on its way and what is still owed."""
+        owed = b"".join(self.owed(Ending.CUT))
+        is_client = at_fault is self._here
+        self._send_here((b"" if is_client else rest) + owed)
+        self._send_there(rest if is_client else b"")
+        if is_client:
+            self._send_here(self._here.close(error.code, str(error)))
+            self._send_there(self._there.close(GOING_AWAY, "the client broke the protocol"))
+        else:
+            self._send_there(self._there.close(error.code, str(error)))
+            self._send_here(self._here.close(GOING_AWAY, f"the upstream broke the protocol: {error}"))
+        self.is_over.set()
+
+    def _overhear(self, frame: Frame) -> None:
+        """Gather the client's text messages, because a request says what its answer should repeat."""
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._is_text = frame.opcode is Opcode.TEXT
+        elif frame.opcode is not Opcode.CONT:
+            return
+        if self._is_text and len(self._asked) <= self._limits.frame_bytes:
+            self._asked += frame.data
+        if frame.fin:
+            if self._is_text and len(self._asked) <= self._limits.frame_bytes:
+                self._conversation.hear(bytes(self._asked), int(time.time()))
+                self._heard = time.monotonic()
+            self._asked.clear()
+
+    def _mended(self, frame: Frame) -> list[bytes]:
+        """Give what leaves for a frame of the upstream's."""
+        if frame.opcode is Opcode.CLOSE:
+            return [*self.owed(Ending.CLOSED), self._here.write(frame)]
+        is_part = frame.opcode is Opcode.CONT and self._answered
+        if frame.opcode is not Opcode.TEXT and not is_part:
+            return [self._here.write(frame)]
+        self._answered.append(frame)
+        self._size += len(frame.data)
+        is_bounded = self._size <= self._limits.frame_bytes and len(self._answered) <= self._limits.held_frames
+        if not frame.fin and is_bounded:
+            return []
+        parts, self._answered, self._size = self._answered, [], 0
+        message = b"".join(part.data for part in parts)
+        left = self._conversation.mend(message) if frame.fin else [message]
+        if left == [message]:
+            return [self._here.write(part) for part in parts]
+        return [self._here.write(Frame(Opcode.TEXT, each)) for each in left]
+
+    def owed(self, ending: Ending) -> list[bytes]:
+        """Give what the client has to be told before the end: half a message as it came, and who is still waiting."""
+        seconds = time.monotonic() - self._started
+        return [self._here.write(Frame(Opcode.TEXT, each)) for each in self._conversation.close(ending, seconds)]
+
+    def end(self, ending: Ending, reason: str) -> None:
+        """End it from here: tell the client what became of its responses, and both sides why."""
+        if not self.is_over.is_set():
+            self._send_here(b"".join([*self.owed(ending), self._here.close(GOING_AWAY, reason)]))
+            self._send_there(self._there.close(GOING_AWAY, reason))
+            self.is_over.set()
+
+    async def silence(self, seconds: float) -> None:
+        """Wait until the upstream owes an answer and has said nothing for so long; 0 waits for ever."""
+        while True:
+            left = self._heard + seconds - time.monotonic() if self._conversation.is_waiting else seconds
+            if seconds and left <= 0:
+                return
+            await asyncio.sleep(max(left, 0.01) if seconds else 3600)

@@ -1,0 +1,479 @@
+"""Responses over a WebSocket: relayed frame by frame, mended where something is wrong, and honest at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import reader
+from corpus import STREAMS
+from downstream import config_for, request, through
+from upstream import answer, serving as scripted
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from respfix.app import running
+from respfix.stream import Limits
+
+HEALTHY = (STREAMS / "conformant" / "text-2025-05.sse").read_bytes()
+BROKEN = (STREAMS / "recorded" / "sub2api-0.1.132-an-text.sse").read_bytes()
+CREATE = json.dumps({"type": "response.create", "model": "gpt-5.5", "input": "Hello"})
+Script = Callable[[ServerConnection], Awaitable[None]]
+
+
+def messages(stream: bytes) -> list[str]:
+    """The events of a stream, a message each."""
+    return [data for _, data in reader.blocks(stream) if data and data != "[DONE]"]
+
+
+@contextlib.asynccontextmanager
+async def speaking(script: Script, **options: Any) -> AsyncIterator[str]:
+    """A WebSocket upstream for the time of a block; gives its URL."""
+    async with serve(script, "127.0.0.1", 0, **{"max_size": None, **options}) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.asynccontextmanager
+async def conversing(
+    script: Script, changes: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[ClientConnection]:
+    """A client whose WebSocket goes through respfix."""
+    async with speaking(script) as url, running(config_for(url, **(changes or {}))) as address:
+        options = {"max_size": None, "proxy": None, **options}
+        async with connect(f"ws://{address}/v1/responses?x=%7e", **options) as client:
+            yield client
+
+
+def answering(*streams: list[str]) -> Script:
+    """A script that answers each request with the next of these streams."""
+
+    async def script(server: ServerConnection) -> None:
+        for stream in streams:
+            await server.recv()
+            for message in stream:
+                await server.send(message)
+        await server.wait_closed()
+
+    return script
+
+
+async def received(client: ClientConnection) -> list[str]:
+    """The messages up to the next terminal event."""
+    out: list[str] = []
+    while True:
+        message = await asyncio.wait_for(client.recv(), 10)
+        assert isinstance(message, str)
+        out.append(message)
+        if json.loads(message).get("type") in {"response.completed", "response.failed", "response.incomplete", "error"}:
+            return out
+
+
+async def echo(server: ServerConnection) -> None:
+    """Say again what was said."""
+    async for message in server:
+        await server.send(message)
+
+
+# What passes
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_a_healthy_answer_leaves_as_it_came(compression: str | None) -> None:
+    """Each message byte for byte, whether the client compresses or not."""
+    expected = messages(HEALTHY)
+    async with conversing(answering(expected, expected), compression=compression) as client:
+        for _ in range(2):
+            await client.send(CREATE)
+
+            assert expected == await received(client)
+
+
+async def test_a_broken_answer_is_mended() -> None:
+    """In Sub2API's shape: without content, parts and output."""
+    async with conversing(answering(messages(BROKEN))) as client:
+        await client.send(CREATE)
+        events = [json.loads(message) for message in await received(client)]
+
+        assert [] == reader.complaints(events)
+        assert reader.said(reader.events(BROKEN)) == reader.said(events)
+
+
+async def test_the_request_is_repeated_where_the_server_does_not() -> None:
+    """A WebSocket's request is overheard like any other."""
+    bare = [
+        '{"type":"response.created","response":{"id":"resp_1"}}',
+        '{"type":"response.completed","response":{"id":"resp_1"}}',
+    ]
+    async with conversing(answering(bare)) as client:
+        await client.send(CREATE)
+
+        assert {"gpt-5.5"} == {json.loads(message)["response"]["model"] for message in await received(client)}
+
+
+async def test_headers_and_subprotocols_pass_both_ways() -> None:
+    """Only compression is agreed on with each side by itself."""
+    seen: list[ServerConnection] = []
+
+    async def script(server: ServerConnection) -> None:
+        seen.append(server)
+        await server.wait_closed()
+
+    async with (
+        speaking(script, subprotocols=["b", "a"], compression=None) as url,
+        running(config_for(url)) as address,
+        connect(
+            f"ws://{address}/v1/responses?x=%7e",
+            subprotocols=["a", "b"],  # type: ignore[list-item]
+            additional_headers={"OpenAI-Beta": "responses_websockets=2026-02-06", "Authorization": "Bearer k"},
+            proxy=None,
+        ) as client,
+    ):
+        sent = seen[0].request
+        assert sent is not None
+        assert ("/v1/responses?x=%7e", "responses_websockets=2026-02-06", "Bearer k") == (
+            sent.path,
+            sent.headers["OpenAI-Beta"],
+            sent.headers["Authorization"],
+        )
+        assert client.subprotocol == seen[0].subprotocol is not None
+        assert [] == seen[0].protocol.extensions
+        assert client.response is not None
+        assert "permessage-deflate" in client.response.headers["Sec-WebSocket-Extensions"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000, 5_000_000])
+async def test_messages_of_any_size_pass_both_ways(size: int) -> None:
+    """Text and bytes, through respfix and back."""
+    async with conversing(echo) as client:
+        for message in ("x" * size, bytes(size)):
+            await client.send(message)
+
+            assert message == await asyncio.wait_for(client.recv(), 20)
+
+
+async def test_fragments_pings_and_unknown_messages_pass() -> None:
+    """A ping comes back as a pong although it stands between two fragments; what is no event is left alone."""
+    async with conversing(echo) as client:
+        for message in ("hello", '{"type":"ping"}', "[1]", "null", '{"type":"session.updated"}', "\u00e4\u2028"):
+            await client.send(message)
+            assert message == await client.recv()
+        await client.send(iter(["one ", "two ", "three"]))
+        assert "one two three" == await client.recv()
+        await asyncio.wait_for(await client.ping(b"mine"), 5)
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "bye"), (3000, "mine"), (4001, "ende, \u00e4")])
+async def test_close_codes_and_reasons_pass_both_ways(code: int, reason: str) -> None:
+    """Whoever closes."""
+    got: asyncio.Future[tuple[int | None, str | None]] = asyncio.get_running_loop().create_future()
+
+    async def script(server: ServerConnection) -> None:
+        if await server.recv() == "close":
+            await server.close(code, reason)
+            return
+        await server.wait_closed()
+        got.set_result((server.close_code, server.close_reason))
+
+    async with conversing(script) as client:
+        await client.send("close")
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert (code, reason) == (client.close_code, client.close_reason)
+    async with conversing(script) as client:
+        await client.send("wait")
+        await client.close(code, reason)
+        assert (code, reason) == await asyncio.wait_for(got, 5)
+
+
+# Lanes
+
+
+def in_lane(stream: list[str], lane: str) -> list[str]:
+    """The same events for a lane."""
+    return [json.dumps({**json.loads(message), "stream_id": lane}, separators=(",", ":")) for message in stream]
+
+
+async def test_lanes_are_mended_apart() -> None:
+    """Two answers interleave; one is broken, the other is not, and each event says its lane."""
+    healthy, broken = in_lane(messages(HEALTHY), "a"), in_lane(messages(BROKEN), "b")
+    both = [message for pair in zip(healthy, broken, strict=False) for message in pair]
+    both += healthy[len(broken) :] + broken[len(healthy) :]
+
+    async def script(server: ServerConnection) -> None:
+        for _ in range(2):
+            await server.recv()
+        for message in both:
+            await server.send(message)
+        await server.close()
+
+    async with conversing(script) as client:
+        for lane in ("a", "b"):
+            await client.send(json.dumps({**json.loads(CREATE), "stream_id": lane}))
+        out = [str(message) async for message in client]
+    lanes: dict[str, list[str]] = {"a": [], "b": []}
+    for message in out:
+        lanes[json.loads(message)["stream_id"]].append(message)
+
+    assert healthy == lanes["a"]
+    assert [] == reader.complaints([json.loads(message) for message in lanes["b"]])
+    assert len(lanes["b"]) > len(broken)
+
+
+async def test_a_lane_that_cannot_be_mended_does_not_disturb_another() -> None:
+    """Beyond a bound its messages flow on as they come; the next answer is mended again."""
+    long = json.dumps({"type": "response.output_text.delta", "delta": "x" * 2000})
+    broken = messages(BROKEN)
+    changes = {"limits": Limits(text_bytes=1000)}
+    async with conversing(answering([*broken[:3], long, broken[-1]], broken), changes) as client:
+        await client.send(CREATE)
+        assert [long, broken[-1]] == (await received(client))[-2:]
+        await client.send(CREATE)
+        assert [] == reader.complaints([json.loads(message) for message in await received(client)])
+
+
+async def test_an_error_ends_an_answer_and_nothing_is_added() -> None:
+    """No response.failed need follow (websocket mode), and the next request is answered as if nothing had been."""
+    error = (
+        '{"type":"error","status":400,"error":{"type":"invalid_request_error","code":"previous_response_not_found"}}'
+    )
+    async with conversing(answering([error], messages(HEALTHY))) as client:
+        await client.send(CREATE)
+        assert [error] == await received(client)
+        await client.send(CREATE)
+        assert messages(HEALTHY) == await received(client)
+
+
+# Ends
+
+
+async def test_an_upstream_that_breaks_off_is_told_of() -> None:
+    """The answer that had begun ends as failed before the connection does."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for message in messages(HEALTHY)[:6]:
+            await server.send(message)
+        await asyncio.sleep(0.05)
+        server.transport.abort()
+
+    async with conversing(script) as client:
+        await client.send(CREATE)
+        out = await received(client)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+
+    last = json.loads(out[-1])
+    assert messages(HEALTHY)[:6] == out[:6]
+    assert ("response.failed", "server_error") == (last["type"], last["error"]["code"])
+    assert "the connection to the upstream broke" in last["error"]["message"]
+
+
+async def test_an_upstream_that_closes_in_the_middle_is_told_of() -> None:
+    """And its code and reason arrive behind that."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        await server.send(messages(HEALTHY)[0])
+        await server.close(1011, "overloaded")
+
+    async with conversing(script) as client:
+        await client.send(CREATE)
+        out = await received(client)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+
+    assert "response.failed" == json.loads(out[-1])["type"]
+    assert (1011, "overloaded") == (client.close_code, client.close_reason)
+
+
+async def test_an_upstream_that_falls_silent_is_given_up() -> None:
+    """Only while it owes an answer: an open connection may be idle for an hour."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        await server.send(messages(HEALTHY)[0])
+        await server.wait_closed()
+
+    async with conversing(script, {"timeouts": {"idle": 0.4}}) as client:
+        await asyncio.sleep(1)
+        await client.send(CREATE)
+        out = await received(client)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+
+    assert "fell silent" in json.loads(out[-1])["error"]["message"]
+    assert 1001 == client.close_code
+
+
+async def test_a_client_that_is_killed_takes_its_upstream_along() -> None:
+    """Within a moment, and the process lives."""
+    gone = asyncio.Event()
+
+    async def script(server: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await server.send(messages(HEALTHY)[5])
+                await asyncio.sleep(0.001)
+        gone.set()
+
+    async with conversing(script) as client:
+        await client.recv()
+        client.transport.abort()
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_a_client_that_is_slow_holds_its_upstream_back() -> None:
+    """Nothing piles up in respfix."""
+    sent = 0
+
+    async def script(server: ServerConnection) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await server.send(bytes(65_536))
+                sent += 65_536
+
+    async with conversing(script, max_queue=1, compression=None) as client:
+        await asyncio.sleep(1)
+        before = sent
+        await asyncio.sleep(0.5)
+        assert before == sent
+        while sent == before:
+            await asyncio.wait_for(client.recv(), 5)
+
+
+@pytest.mark.parametrize(
+    ("bytes_sent", "code"),
+    [
+        (b"\x83\x80\0\0\0\0", 1002),  # an opcode that is none
+        (b"\xf1\x80\0\0\0\0", 1002),  # reserved bits
+        (b"\x80\x80\0\0\0\0", 1002),  # a continuation of nothing
+        (b"\x81\x00", 1002),  # not masked
+        (b"\x81\xff" + (2**40).to_bytes(8, "big") + b"\0\0\0\0", 1009),
+    ],
+    ids=["opcode", "reserved", "continuation", "unmasked", "huge"],
+)
+async def test_a_client_that_breaks_the_protocol_is_told_so(bytes_sent: bytes, code: int) -> None:
+    """And its upstream hears that it is over."""
+    closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def script(server: ServerConnection) -> None:
+        await server.wait_closed()
+        closed.set_result(server.close_code)
+
+    async with conversing(script, compression=None) as client:
+        client.transport.write(bytes_sent)
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(client.recv(), 5)
+
+        assert code == client.close_code
+        assert 1001 == await asyncio.wait_for(closed, 5)
+
+
+async def test_an_upstream_that_breaks_the_protocol_is_told_of() -> None:
+    """Whoever waits for an answer hears that it failed."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        await server.send(messages(HEALTHY)[0])
+        server.transport.write(b"\x83\x00")
+        await server.wait_closed()
+
+    async with conversing(script) as client:
+        await client.send(CREATE)
+        out = await received(client)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+
+    assert "response.failed" == json.loads(out[-1])["type"]
+    assert 1001 == client.close_code
+
+
+async def test_respfix_that_stops_says_so() -> None:
+    """The answer that is running ends as failed, and the connection as going away."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        await server.send(messages(HEALTHY)[0])
+        await server.wait_closed()
+
+    async with speaking(script) as url, contextlib.AsyncExitStack() as stack:
+        address = await stack.enter_async_context(running(config_for(url, timeouts={"drain": 0.1})))
+        async with connect(f"ws://{address}/v1/responses", proxy=None) as client:
+            await client.send(CREATE)
+            await client.recv()
+            stopping = asyncio.create_task(stack.aclose())
+            out = await received(client)
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+            await stopping
+
+    assert "respfix was shut down" in json.loads(out[-1])["error"]["message"]
+    assert 1001 == client.close_code
+
+
+# Switches
+
+
+async def test_observing_changes_nothing() -> None:
+    """Every message as it came; what would be repaired is counted."""
+    async with conversing(answering(messages(BROKEN)), {"repair": "observe"}) as client:
+        await client.send(CREATE)
+
+        assert messages(BROKEN) == await received(client)
+
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+)
+
+
+@pytest.mark.parametrize("status", [b"404 Not Found", b"405 Method Not Allowed"])
+async def test_an_upstream_without_a_websocket_is_said_to_be_one(status: bytes) -> None:
+    """426, on which Codex uses HTTP at once; the connection can be used again."""
+    data = answer(b"nothing", status=status)
+    async with scripted(data) as upstream, through(upstream) as client:
+        for _ in range(2):
+            head, body = await client.ask(request("/v1/responses", *UPGRADE, method="GET", body=None))
+            assert head.startswith(b"HTTP/1.1 426 ")
+            assert b"no_websocket" in body
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "changes"),
+    [
+        ("/v1/responses", b"404 Not Found", {"websocket_fallback": False}),
+        ("/v1/responses", b"404 Not Found", {"repair": "off"}),
+        ("/v1/responses", b"401 Unauthorized", {}),
+        ("/v1/responses", b"426 Upgrade Required", {}),
+        ("/v1/realtime", b"404 Not Found", {}),
+    ],
+)
+async def test_any_other_refusal_is_relayed(target: str, status: bytes, changes: dict[str, Any]) -> None:
+    """Head and body, as the upstream said it."""
+    data = answer(b"no", status=status)
+    async with scripted(data) as upstream, through(upstream, **changes) as client:
+        head, body = await client.ask(request(target, *UPGRADE, method="GET", body=None))
+
+        assert data == head + body
+
+
+async def test_extensions_that_nobody_offered_are_refused() -> None:
+    """The upstream is at fault, and the client is told before it is too late."""
+    data = (
+        b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+        b"Sec-WebSocket-Extensions: x-unknown\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    async with scripted(data) as upstream, through(upstream) as client:
+        head, _ = await client.ask(request("/v1/responses", *UPGRADE, method="GET", body=None))
+
+        assert head.startswith(b"HTTP/1.1 502 ")
