@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from clients.cases import FAILED, Case
+from clients.cases import FAILED, STREAMS, Case
 from clients.verdicts import GOOD, Verdict
+from clients.wire import events
 
 Straight = Mapping[str, Verdict]  # what the client makes of each stream as it comes
 
@@ -29,6 +32,27 @@ def _ignores_failures(case: Case, relayed: Verdict, straight: Straight) -> bool:
     return case.fails and relayed is Verdict.SILENT and straight[f"{base}.{FAILED}"] is Verdict.SILENT
 
 
+def overlaps(body: bytes) -> bool:
+    """Say whether an item of a stream begins while another is still open."""
+    opened: set[Any] = set()
+    for event in events(body):
+        name = event.get("output_index", 0), (event.get("item") or {}).get("type")
+        if event.get("type") == "response.output_item.added":
+            if opened - {name}:
+                return True
+            opened.add(name)
+        elif event.get("type") == "response.output_item.done":
+            opened.clear()
+    return False
+
+
+def _mixes_up_overlaps(case: Case, _: Verdict, straight: Straight) -> bool:
+    legal = ("calls.calls-interleaved", "calls.call-opens-inside-the-message")
+    with suppress(ValueError):  # broken framing, which is another matter
+        return any(straight[name] not in GOOD for name in legal) and overlaps(STREAMS[case.name])
+    return False
+
+
 RULES = (
     Rule(
         "healthy",
@@ -39,6 +63,12 @@ RULES = (
         "ignores-failures",
         "the upstream sent OpenAI's own `response.failed`, which stays as it is; the client ignores that event",
         _ignores_failures,
+    ),
+    Rule(
+        "mixes-up-overlaps",
+        "an item begins before the last is done, as OpenAI's may, and nobody knows when that will be; the client mixes "
+        "up such items of OpenAI's, too",
+        _mixes_up_overlaps,
     ),
 )
 

@@ -150,7 +150,7 @@ ROWS = (
     Client("litellm-responses", "litellm, `responses(stream=True)`", "litellm", "litellm_sdk.py", "responses"),
     Client("litellm-chat", "litellm, `completion(stream=True)`", "litellm", "litellm_sdk.py", "chat", bases=SOME),
     Client("llama-index", "LlamaIndex", "llama-index", "llamaindex.py", bases=SOME),
-    Client("agno", "agno", "agno", "agno_agent.py", bases=SOME),
+    Client("agno", "agno", "agno", "agno_agent.py", bases=(*SOME, "calls")),
     Client("haystack", "Haystack", "haystack", "haystack_chat.py"),
     Client("strands", "Strands Agents", "strands", "strands_agent.py", bases=SOME),
     Client("llm", "llm", "llm", "llm_library.py"),
