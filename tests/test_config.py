@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, strategies as st
 
-from respfix.config import SETTINGS, Address, Config, ConfigError, Given, Timeouts, build
+from respfix.config import SETTINGS, Address, Config, ConfigError, Given, Route, Timeouts, UnixSocket, build
+from respfix.config.changes import KEPT, changed, kept
 from respfix.config.rendering import render
+from respfix.config.settings import GLOBAL, ROUTE_SETTINGS
 from respfix.config.sources import VARIABLES, from_environment, from_file, gather
 from respfix.stream import Limits
 from respfix.stream.defects import DEFECTS
@@ -376,3 +379,192 @@ def test_any_text_gives_a_value_or_one_line(name: str, text: str) -> None:
 
     assert message.startswith(f"x: {name}: ")
     assert [message] == message.splitlines()
+
+
+# Routes
+
+
+def routes(path: Path, text: str) -> list[tuple[str, tuple[str, ...], str, str, float, int]]:
+    """The routes of a file, by what these tests change."""
+    config = from_text(path, text)
+    return [
+        (
+            route.path,
+            tuple(map(str, route.listen)),
+            route.config.upstream,
+            route.config.repair,
+            route.config.timeouts.idle,
+            route.config.limits.items,
+        )
+        for route in config.routes
+    ]
+
+
+def test_a_route_has_what_it_does_not_say_from_the_top(config_file: Path) -> None:
+    """Wherever it stands in the file; a section of its own keeps what it does not name."""
+    text = (
+        "routes:\n"
+        "- path: /a\n  upstream: http://a\n  timeouts:\n    idle: 5\n"
+        "- listen: [127.0.0.1:9, 'unix:/run/r.sock']\n  repair: off\n"
+        "upstream: http://top\nlimits:\n  items: 7\ntimeouts:\n  idle: 9\n  connect: 3\n"
+    )
+
+    assert routes(config_file, text) == [
+        ("/a", (), "http://a", "on", 5.0, 7),
+        ("", ("127.0.0.1:9", "unix:/run/r.sock"), "http://top", "off", 9.0, 7),
+    ]
+    assert [route.config.timeouts.connect for route in from_text(config_file, text).routes] == [3.0, 3.0]
+
+
+def test_the_addresses_of_routes_are_opened_too(config_file: Path) -> None:
+    """Each once."""
+    config = from_text(
+        config_file, "listen: 127.0.0.1:1\nroutes:\n- listen: 127.0.0.1:2\n- path: /x\n  listen: 127.0.0.1:2\n"
+    )
+
+    assert [str(listener) for listener in config.listeners] == ["127.0.0.1:1", "127.0.0.1:2"]
+
+
+def test_every_setting_is_global_or_a_routes_own() -> None:
+    """None is forgotten when a new one comes; what is decided before a request is read cannot differ by path."""
+    assert GLOBAL <= SETTINGS.keys()
+    assert {"path", "listen", "upstream", "repair", "timeouts.idle", "upstream_tls.ca"} <= ROUTE_SETTINGS.keys()
+    assert ROUTE_SETTINGS.keys() - SETTINGS.keys() == {"path"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("path: /a/", "2: routes.path: expected a path without a slash at its end, such as /sub2api, not '/a/'"),
+        ("path: a", "2: routes.path: expected a path without a slash at its end, such as /sub2api, not 'a'"),
+        ("path: /a?b", "2: routes.path: expected a path without a slash at its end, such as /sub2api, not '/a?b'"),
+        ("upstream: http://a", "2: routes: say for which requests: `path: /name`, or `listen:` with an address"),
+        ("path: /a\n- path: /a", "3: routes: another route is for the same requests; remove one of the two"),
+        ("path: /a\n  uptsream: x", "3: there is no setting 'routes.uptsream'; did you mean 'upstream'?"),
+        ("path: /a\n  hosts: [x]", "3: routes.hosts: is the same for all routes; set it at the top"),
+        ("path: /a\n  admin:\n    listen: x", "3: routes.admin: is the same for all routes; set it at the top"),
+        (
+            "path: /a\n  timeouts:\n    drain: 3",
+            "4: routes.timeouts.drain: is the same for all routes; set it at the top",
+        ),
+        ("path: /a\n  routes: []", "3: there is no setting 'routes.routes'"),
+        ("path: /a\n  repair: maybe", "3: routes.repair: expected one of on, observe, off, not 'maybe'"),
+        ("path: /a\n  timeouts: 3", "3: routes.timeouts: expected keys with values, such as `key: value`"),
+        ("path: /a\n  path: /b", "3: routes.path is given twice; remove one of the two"),
+        ("{}", "2: routes: a route needs settings, such as `path: /name`"),
+        ("x", "2: routes: expected keys with values, such as `key: value`"),
+        ("listen: https://127.0.0.1:1", "2: routes.listen: https:// needs tls.certificate"),
+        (
+            "path: /a\n  disable: missing-usage\n  enable: missing-usage",
+            "4: routes.enable: 'missing-usage' is also disabled; say one of the two",
+        ),
+    ],
+)
+def test_an_error_in_a_route_names_its_line_and_its_key(config_file: Path, text: str, expected: str) -> None:
+    """As at the top."""
+    assert complaint(config_file, f"routes:\n- {text}") == f"config.yaml:{expected}"
+
+
+def test_routes_are_a_list(config_file: Path) -> None:
+    """One that is written as keys would lose all but the last."""
+    assert complaint(config_file, "routes:\n  path: /a") == (
+        "config.yaml:2: routes: expected a list, each with a `-` and its settings"
+    )
+    assert from_text(config_file, "routes:\n").routes == ()
+
+
+def test_the_rendering_of_routes_reads_back(config_file: Path) -> None:
+    """With who said what, as everywhere."""
+    text = "routes:\n- path: /a\n  upstream: http://u:canary@a\n  timeouts: {idle: 5}\n- listen: 127.0.0.1:9\n"
+    config_file.write_text(text)
+    given = gather(config_file, {}, {})
+    lines = render(build(given), given).splitlines()
+
+    assert lines[-6:] == [
+        "routes:",
+        f'  - path: "/a"  # {config_file}:2',
+        f'    upstream: "http://***@a"  # {config_file}:3',
+        "    timeouts:",
+        f"      idle: 5.0  # {config_file}:4",
+        f'  - listen: ["127.0.0.1:9"]  # {config_file}:5',
+    ]
+    plain = from_text(config_file, text.replace("u:canary@", ""))
+    assert plain == from_text(config_file, render(plain, gather(config_file, {}, {})))
+
+
+# What does not fit together
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("listen: []", "1: listen: expected at least one address, such as 127.0.0.1:8081"),
+        ("listen: https://127.0.0.1:1", "1: listen: https:// needs tls.certificate"),
+        ("tls:\n  certificate: /c", "2: tls.certificate: no listener speaks TLS; write `listen: https://host:port`"),
+        ("listen: https://h:1\ntls:\n  key: /k", "1: listen: https:// needs tls.certificate"),
+        ("tls:\n  key: k", "2: tls.key: expected an absolute path, such as /etc/respfix/name, not 'k'"),
+        ("upstream_tls:\n  key: /k", "2: upstream_tls.key: a key is of no use without upstream_tls.certificate"),
+        (
+            "upstream_tls:\n  ca: /c\n  verify: false",
+            "2: upstream_tls.ca: is not asked while upstream_tls.verify is false; remove one of the two",
+        ),
+        (
+            "admin:\n  listen: 127.0.0.1:8081",
+            "2: admin.listen: 127.0.0.1:8081 is also where clients connect; choose another port",
+        ),
+        (
+            "listen: [127.0.0.1:1, 'https://127.0.0.1:1']",
+            "1: listen: 127.0.0.1:1 cannot be both http and https; choose another port",
+        ),
+        (
+            "listen: 'unix:run'",
+            "1: listen: expected host:port, such as 127.0.0.1:8081 or [::1]:8081, https://host:port",
+        ),
+        (
+            "trusted_proxies: 10.0.0.1/8",
+            "1: trusted_proxies: expected addresses, networks or unix, such as 127.0.0.1 or 10.0.0.0/8",
+        ),
+        (
+            "admission:\n  requests: -1",
+            "2: admission.requests: expected a whole number, 0 or more, such as 3, not '-1'",
+        ),
+        ("log:\n  format: xml", "2: log.format: expected one of human, json, not 'xml'"),
+    ],
+)
+def test_what_does_not_fit_together_is_said_where_it_was_given(config_file: Path, text: str, expected: str) -> None:
+    """A setting that would do nothing was meant to do something."""
+    assert complaint(config_file, text).startswith(f"config.yaml:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://0.0.0.0:8443", Address("0.0.0.0", 8443, is_tls=True)),
+        ("http://127.0.0.1:9081", Address("127.0.0.1", 9081)),
+        ("unix:/run/r.sock", UnixSocket("/run/r.sock")),
+        ("unix:///run/r.sock", UnixSocket("/run/r.sock")),
+    ],
+)
+def test_listeners_can_speak_tls_and_be_files(text: str, expected: Address | UnixSocket) -> None:
+    """Spelled as other programs do; they print as they are written."""
+    config = load(None, {"RESPFIX_ADMIN_LISTEN": text, "RESPFIX_TLS_CERTIFICATE": "/c" if "https" in text else ""})
+
+    assert (expected,) == config.admin.listen
+    assert (expected,) == load(
+        None, {"RESPFIX_ADMIN_LISTEN": str(expected), "RESPFIX_TLS_CERTIFICATE": "/c" if expected.is_tls else ""}
+    ).admin.listen
+
+
+def test_a_setting_whose_variable_looks_like_a_service_link_is_set() -> None:
+    """RESPFIX_REUSE_PORT is spelled like what Kubernetes says about a service called respfix-reuse."""
+    assert load(None, {"RESPFIX_REUSE_PORT": "true"}).reuse_port
+
+
+def test_a_reload_knows_what_changed() -> None:
+    """By name, and what of it is kept until a restart."""
+    before, after = Config(), replace(Config(), timeouts=Timeouts(idle=1.0), reuse_port=True, routes=(Route("/a"),))
+
+    assert ["reuse_port", "timeouts.idle", "routes"] == changed(before, after)
+    assert [] == changed(after, after)
+    assert ["reuse_port"] == [line.partition(":")[0] for line in kept(changed(before, after))]
+    assert KEPT.keys() <= SETTINGS.keys()
