@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from downstream import Client, config_for, connected, request, through
@@ -572,3 +574,15 @@ async def test_a_refusal_leaves_the_connection_usable() -> None:
         head, _ = await client.ask(request())
 
         assert head.startswith(b"HTTP/1.1 200 ")
+
+
+def test_every_code_of_an_error_is_explained(root: Path) -> None:
+    """`docs/relay.md` says of each whose fault it is."""
+    told = set(
+        re.findall(r"`(\w+)`", (root / "docs/relay.md").read_text().partition("## Whose fault")[2].split("## ")[0])
+    )
+    source = "".join(path.read_text() for path in (root / "respfix").rglob("*.py"))
+    codes = set(re.findall(r'Refusal\(\s*(?:\d+|status), "(\w+)"', source))
+
+    assert {"upstream_untrusted", "body_too_large", "too_many_requests", "internal_error"} <= codes
+    assert codes <= told
