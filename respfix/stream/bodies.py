@@ -220,8 +220,7 @@ class Bodies:
         wants: Body = dict(kind.wants)
         if kind.status_is_wanted:
             wants["status"] = status
-        also = {key: status if key == "status" else value for key, value in kind.also.items()}
-        body = self.filled(body, wants, also, "missing-item-keys")
+        body = self.filled(body, wants, {}, "missing-item-keys")
         if kind.type == "message" and body.get("role") != "assistant" and self.triage.mend("wrong-role"):
             body = altered(body, {"role": "assistant"})
         phases, phase = self.dialect.phases, body.get("phase")

@@ -412,14 +412,14 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "event-after-terminal",
                 "something follows the terminal event",
                 "openai-node: unhandled event; usage counted twice",
-                "it is dropped",
+                "it is dropped; a second terminal event after response.failed makes way for an error event",
                 breaks=_of(NODE),
             ),
         ),
         "keys": (
             Defect(
                 "missing-item-keys",
-                "an item without content, summary, role, arguments or input",
+                "an item without content, summary, role, status, arguments or input",
                 "Codex: OutputTextDelta without active item; openai-python: 'NoneType' has no attribute 'append'",
                 "they are filled, empty",
                 breaks=_of(CODEX, PYTHON, NODE, TYPED),

@@ -115,9 +115,8 @@ class Kind:
     prefix: str  # of made-up ids
     arrays: tuple[Array, ...] = ()
     wants: Mapping[str, Any] = _nothing()
-    also: Mapping[str, Any] = _nothing()
     needs: tuple[str, ...] = ()  # without these it cannot be announced, and nobody can make them up
-    status_is_wanted: bool = False  # AI SDK 6 and 7 refuse a function call without status
+    status_is_wanted: bool = False  # AI SDK 6 and 7 refuse a call without status, @openai/agents 0.20 a message
     has_status: bool = True
     id_binds_content: bool = False  # its ciphertext is bound to its id
     whole_is_said_once: bool = False  # what stands only in its done event is not said after other parts were
@@ -249,7 +248,7 @@ KINDS = {
             "msg_",
             (CONTENT,),
             wants={"role": "assistant", "content": []},
-            also={"status": ""},
+            status_is_wanted=True,
             ends_turn=True,
         ),
         Kind(
@@ -274,6 +273,7 @@ KINDS = {
             "ctc_",
             wants={"input": ""},
             needs=("name", "call_id"),
+            status_is_wanted=True,
             ends_turn=True,
         ),
         Kind("mcp_list_tools", "mcpl_", has_status=False, may_stay_open=True),

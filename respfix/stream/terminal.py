@@ -22,6 +22,7 @@ from respfix.stream.grammar import (
     KEEPALIVE,
     PLACES,
     STATUS_OF,
+    TERMINAL_OF,
     Role,
     Scope,
 )
@@ -50,6 +51,7 @@ class Terminal(Output):
 
     ended: str | None = None  # the terminal event that left
     error: Body | None = None  # what upstream said went wrong
+    unheard: Body | None = None  # what a response.failed says that has left without a top-level error
 
     def take(self, event: Event) -> list[Event]:
         """Take an event, give those that leave for it."""
@@ -80,8 +82,10 @@ class Terminal(Output):
         may_follow = event.type in (COMMENT, DONE) or (event.type == ERROR and self.ended == FAILED)
         if may_follow:
             self.send(event)
-        else:
-            self.drop(event, "event-after-terminal")
+        elif self.drop(event, "event-after-terminal") and self.unheard and event.type in TERMINAL_OF.values():
+            # A good end would have told LangChain.js and six others that all is well; nothing told them that it is not.
+            error, self.unheard = top_level(in_words(self.unheard)), None
+            self.send(Event.made(ERROR, error=error, **{key: error[key] for key in ("code", "message", "param")}))
 
     # -- a terminal event came ----------------------------------------------------------------------------------------
 
@@ -154,6 +158,7 @@ class Terminal(Output):
             whole = altered(whole, {"error": stated})
         if error and not event.body.get("error") and self.triage.mend("failed-unnoticed"):
             changes["error"] = top_level(error)
+        self.unheard = None if event.body.get("error") or "error" in changes else error
         if whole is not body:
             changes["response"] = whole
         self._leave(event, changes)
