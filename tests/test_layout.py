@@ -69,7 +69,7 @@ EDGES = {
     "capture.recording": "stream",
     "capture.masking": "stream.splice",
     "capture.folder": "",
-    "capture": "capture.folder capture.masking capture.recording config journal respfix",
+    "capture": "capture.folder capture.masking capture.recording config journal respfix stream.defects",
     "relay.codings": "",
     "relay.guard": "config",
     "relay.headers": "stream.dialects",

@@ -101,17 +101,20 @@ async def test_the_page_follows_what_happens(page: Page) -> None:
         service.journal.begin(running(1.0))
         await page.until("document.body.innerText.includes('1 stream')")
         end(service.journal, stream(0, 2.0, {"incomplete-item": 2, "missing-part-added": 1}), 2.0)
+        await page.look("go()")  # what its timer does, and sooner
         await page.until("document.title.includes('respfix repairs it')")
         await page.look(
             "document.querySelector('#past .fixes').focus(), document.querySelector('#past .fixes').click()"
         )
         await page.until("document.querySelector('#past .fixes').innerText.includes('incomplete-item \u00d7 2')")
         end(service.journal, stream(0, 2.0, {"incomplete-item": 2}), 2.0)
+        await page.look("go()")
         await page.until("document.querySelectorAll('#past tbody tr').length === 2")
 
         assert "true" == await page.look("document.querySelectorAll('#past .fixes')[1].getAttribute('aria-expanded')")
         assert await page.look("document.activeElement === document.querySelectorAll('#past .fixes')[1]")
         service.is_draining = True
+        await page.look("go()")
         await page.until("document.title.includes('respfix is stopping')")
     await page.until("document.getElementById('pulse').className === 'lost'")
     assert "no answer since" in await page.look("document.getElementById('pulse').innerText")
@@ -135,8 +138,9 @@ async def test_a_hidden_page_asks_nothing(page: Page) -> None:
     async with looking(Service()) as looker:
         await shown(page, looker)
         await page.look("Object.defineProperty(document, 'hidden', {get: () => true})")
-        await asyncio.sleep(2.2)
+        await page.look("go()")  # what its timer does
         page.urls.clear()
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(0.3)
 
         assert page.urls == []
+        assert await page.look("document.getElementById('pulse').className") == "fresh"

@@ -7,7 +7,7 @@ there, and by the configured upstreams.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
@@ -130,21 +130,22 @@ class Numbers(Collector):
         live = list(self._journal.live)
         streams = [entry for entry in live if entry.kind is not Kind.OTHER]
         reachable = {upstream: float(not trouble) for upstream, trouble in self._troubles().items()}
-        held = {name: float(sum(_held(each) for each in streams if each.upstream == name)) for name in _names(streams)}
-        yield gauge("respfix_active_requests", "Requests that are running.", Counter(each.upstream for each in live))
+        none = dict.fromkeys(self._about().upstreams, 0)  # an alert cannot tell what is not there from what is lost
+        held = Counter(none)
+        for each in streams:
+            held[each.upstream] += _held(each)
+        yield gauge(
+            "respfix_active_requests", "Requests that are running.", none | Counter(each.upstream for each in live)
+        )
         yield gauge(
             "respfix_active_streams",
             "Requests for Responses that are running.",
-            Counter(each.upstream for each in streams),
+            none | Counter(each.upstream for each in streams),
         )
         yield gauge("respfix_held_frames", "Events that wait for what they depend on.", held)
         yield gauge(
             "respfix_upstream_reachable", "1 if the upstream took a connection when it was last looked at.", reachable
         )
-
-
-def _names(entries: Iterable[Entry]) -> set[str]:
-    return {entry.upstream for entry in entries}
 
 
 def _held(entry: Entry) -> int:

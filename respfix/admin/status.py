@@ -10,10 +10,10 @@ from typing import Any
 
 from respfix.admin.about import About
 from respfix.admin.pulse import Pulse
-from respfix.admin.verdict import by_weight, how_it_ended, judge
+from respfix.admin.verdict import how_it_ended, judge
 from respfix.journal import Entry, Journal, Kind
 from respfix.journal.tally import MINUTE, MINUTES, Tally
-from respfix.stream.defects import DEFECTS
+from respfix.stream.defects import DEFECTS, by_weight
 
 LONGEST_LIST = 100  # of live streams; two thousand would be nobody's reading
 

@@ -7,12 +7,12 @@ that the upstream is answerable for: a wrong key and a client that left say noth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from respfix.journal import Entry, Outcome
-from respfix.stream.defects import DEFECTS
+from respfix.stream.defects import by_weight
 
 NEWEST = 20
 FAILING = 0.25  # the share of streams without a whole answer from which on this is what matters
@@ -103,11 +103,6 @@ def _most(newest: Sequence[Entry]) -> str:
     """The defect that matters most."""
     defects = Counter(slug for entry in newest if entry.report for slug in entry.report.defects)
     return f"{'first of all' if len(defects) > 1 else 'always'} {by_weight(defects)[0]}"
-
-
-def by_weight(defects: Mapping[str, int]) -> list[str]:
-    """Their names: first what breaks most kinds of clients, then what is most frequent."""
-    return sorted(defects, key=lambda slug: (-len(DEFECTS[slug].breaks), -defects[slug], slug))
 
 
 def _ends(newest: Sequence[Entry]) -> str:

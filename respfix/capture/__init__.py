@@ -27,6 +27,7 @@ from respfix.capture.masking import masked, secrets_of
 from respfix.capture.recording import Memory, Mending, Recording, Side
 from respfix.config import Capture as Settings
 from respfix.journal import Entry, Journal, Outcome, log
+from respfix.stream.defects import by_weight
 
 WAITING = 4  # streams that wait to be written; more would only hold memory that the disk does not get rid of
 LAST_WORDS = 2.0  # seconds for them when the service ends
@@ -154,9 +155,8 @@ class Capture:
 
 
 def _word_for(entry: Entry) -> str:
-    """What the stream is called after: its first defect, or how it failed."""
-    report = entry.report
-    word = next(iter(report.defects), "") if report is not None else ""
+    """What the stream is called after: the defect that matters most, or how it failed."""
+    word = next(iter(by_weight(entry.report.defects)), "") if entry.report is not None else ""
     return re.sub(r"[^a-z]+", "-", word or entry.why) or NONE_FITS
 
 

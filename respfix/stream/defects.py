@@ -782,6 +782,11 @@ def _left_alone(off: frozenset[str], on: frozenset[str]) -> frozenset[str]:
     return frozenset(left)
 
 
+def by_weight(defects: Mapping[str, int]) -> list[str]:
+    """Their names: first what breaks most kinds of clients, then what is most frequent."""
+    return sorted(defects, key=lambda slug: (-len(DEFECTS[slug].breaks), -defects[slug], slug))
+
+
 class BoundExceededError(Exception):
     """The stream is larger than what is remembered of it; the repair stops, the bytes flow on."""
 
