@@ -1,4 +1,4 @@
-"""The parts of docs/operations.md that are made from the program: `python tests/operations.py` brings them up to date."""
+"""The parts of docs/operations.md that are made from the program; `python tests/operations.py` writes them anew."""
 
 from __future__ import annotations
 

@@ -101,7 +101,8 @@ def _count(number: int) -> str:
 
 def _most(newest: Sequence[Entry]) -> str:
     """The defect that matters most."""
-    defects = Counter(slug for entry in newest if entry.report for slug in entry.report.defects)
+    wrong = [entry.report for entry in newest if entry.report and entry.outcome is not Outcome.FAILED]
+    defects = Counter(slug for report in wrong for slug in report.defects)
     return f"{'first of all' if len(defects) > 1 else 'always'} {by_weight(defects)[0]}"
 
 
