@@ -51,6 +51,7 @@ class Service:
         self._relay: Relay | None = None
         self._doors: dict[Listener, Door] = {}
         self._admin_doors: dict[Listener, Door] = {}
+        self._gone: list[Door] = []  # shut, but somebody there is still being answered
         self._desk: Desk | None = None
         self._handed = list(handed)
         self._probes: set[asyncio.Task[None]] = set()
@@ -132,6 +133,7 @@ class Service:
             door.configure(config, tls)
             await door.open()
         if gone := [door for door in before if door not in stay]:
+            self._gone = [door for door in [*self._gone, *gone] if door.is_used]
             await self._shut(gone)
         if retired is not None:
             await retired.retire()
@@ -201,7 +203,7 @@ class Service:
         await self._shut(self._doors.values())
         grace = self.config.timeouts.grace
         await self.roll.drain(drain, grace)
-        await asyncio.gather(*(door.clear(grace) for door in self._doors.values()))
+        await asyncio.gather(*(door.clear(grace) for door in [*self._doors.values(), *self._gone]))
         await self._shut(self._admin_doors.values())
         await asyncio.gather(*(door.clear(grace) for door in self._admin_doors.values()))
         if self._desk is not None:

@@ -14,7 +14,7 @@ from respfix.config import Config, ConfigError
 from respfix.edge import StartError
 from respfix.edge.notify import Notifier
 from respfix.edge.sockets import inherited
-from respfix.journal import log
+from respfix.journal import log, place
 
 Load = Callable[[], Config]
 
@@ -69,6 +69,9 @@ async def _keep_reloading(service: Service, again: Load, hang_up: asyncio.Event,
         except (ConfigError, StartError) as error:
             log.error("not reloaded, respfix goes on as before: %s", error)
             trouble = f"; not reloaded: {error}"
+        except Exception as error:  # noqa: BLE001 (a fault of ours, which must not end what runs, nor reloading itself)
+            log.error("not reloaded, respfix goes on as before: %s", place(error))
+            trouble = "; not reloaded: a fault of respfix's own, see its log"
         notifier.ready(_status(service, trouble))
 
 

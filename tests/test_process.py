@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,12 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 from conftest import Figures
+from downstream import connected, request
+from upstream import END, STREAM_HEAD, Exchange, chunk, serving
 
+from respfix.config import Address
 from respfix.edge.notify import Notifier
 from respfix.edge.sockets import inherited
 
 WAIT = 20.0  # seconds; nothing here takes so long unless it hangs
+
+ASKED = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+EVENT = b'data: {"type":"x"}\n\n'
 
 # What systemd does between fork and exec: the sockets become the descriptors from 3 on, and the process is named.
 LAUNCHER = """
@@ -101,7 +110,7 @@ def next_line(process: subprocess.Popen[str], pattern: str) -> str:
 def ask(address: tuple[str, int]) -> bytes:
     """The status line of the answer to a request."""
     with socket.create_connection(address, WAIT) as client:
-        client.sendall(b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        client.sendall(ASKED)
         return client.makefile("rb").readline()
 
 
@@ -184,7 +193,7 @@ def test_a_client_that_connects_during_a_restart_waits_and_is_served(manager: Ma
             process.send_signal(signal.SIGTERM)
             assert process.wait(WAIT) == 0
         with socket.create_connection(address, WAIT) as early:
-            early.sendall(b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            early.sendall(ASKED)
             begun = time.monotonic()
             with manager.started(handed):
                 assert early.makefile("rb").readline() == b"HTTP/1.1 502 Bad Gateway\r\n"
@@ -203,6 +212,10 @@ def test_a_unix_socket_that_is_handed_over_keeps_its_name(manager: Manager) -> N
             manager.message_with("READY")
             process.send_signal(signal.SIGHUP)
             manager.message_with("READY")
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(ASKED)
+                assert client.makefile("rb").readline() == b"HTTP/1.1 502 Bad Gateway\r\n"
             process.send_signal(signal.SIGTERM)
             assert process.wait(WAIT) == 0
     assert path.exists()
@@ -262,3 +275,129 @@ def test_several_instances_can_share_a_port(manager: Manager) -> None:
             assert first.wait(WAIT) == 0
             for _ in range(5):
                 assert ask(address) == b"HTTP/1.1 502 Bad Gateway\r\n"
+
+
+def test_a_reload_takes_a_renewed_certificate(manager: Manager) -> None:
+    """In the event loop that respfix really uses; the address stays open."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    both = manager.folder / "tls.pem"
+    manager.config.write_text(
+        f"listen: https://127.0.0.1:0\nupstream: http://127.0.0.1:9\ntls:\n  certificate: {both}\n"
+    )
+
+    def renew(name: str) -> None:
+        both.write_bytes(authority.issue_cert("127.0.0.1", common_name=name).private_key_and_cert_chain_pem.bytes())
+
+    def shown(port: int) -> str:
+        with (
+            socket.create_connection(("127.0.0.1", port), WAIT) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+        ):
+            return str(client.getpeercert())
+
+    renew("old-name")
+    with manager.started() as process:
+        port = int(re.findall(r":(\d+) for", manager.message_with("READY")["STATUS"])[0])
+        assert "old-name" in shown(port)
+        renew("new-name")
+        process.send_signal(signal.SIGHUP)
+        manager.message_with("READY")
+        assert "new-name" in shown(port)
+
+        both.write_text("half of a certificate")
+        process.send_signal(signal.SIGHUP)
+        assert f"{manager.config}:4: tls.certificate: {both} and its key are not" in next_line(process, "not reloaded")
+        manager.message_with("READY")
+        assert "new-name" in shown(port)
+
+
+# Under load
+
+
+async def streaming(exchange: Exchange) -> None:
+    """A stream of some events over 0.2 s."""
+    await exchange.send(STREAM_HEAD)
+    for _ in range(5):
+        await exchange.send(chunk(EVENT))
+        await asyncio.sleep(0.04)
+    await exchange.send(END)
+
+
+class Crowd:
+    """Clients that ask one after the other, each time on a new connection, until they are told to stop."""
+
+    def __init__(self, address: Address, size: int) -> None:
+        self.waits: list[float] = []  # seconds from the request to the head of its answer
+        self.wrong: list[object] = []
+        self._address = address
+        self._is_over = False
+        self._is_answered = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._ask_again_and_again()) for _ in range(size)]
+
+    async def _ask_again_and_again(self) -> None:
+        while not self._is_over:
+            try:
+                async with connected(self._address) as client:
+                    begun = time.monotonic()
+                    await client.send(request("/x", "Connection: close"))
+                    head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), WAIT)
+                    self.waits.append(time.monotonic() - begun)
+                    self._is_answered.set()
+                    body = await client.body(head)
+                    if (head.split()[1], body) != (b"200", EVENT * 5):
+                        self.wrong.append((head, body))
+            except (OSError, EOFError) as error:
+                self.wrong.append(error)
+
+    async def served(self, more: int) -> None:
+        """Wait until so many more requests are answered."""
+        wanted = len(self.waits) + more
+        while len(self.waits) < wanted:
+            self._is_answered.clear()
+            await self._is_answered.wait()
+
+    async def go(self) -> None:
+        """Let each finish, and send them home."""
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
+
+
+async def test_a_reload_under_load_loses_nothing(manager: Manager, figures: Figures) -> None:
+    """Twenty clients, and a SIGHUP whenever the last one is done: every stream is whole."""
+    async with serving(streaming) as upstream:
+        manager.config.write_text(f"listen: 127.0.0.1:0\nupstream: {upstream.url}\n")
+        with manager.started() as process:
+            status = (await asyncio.to_thread(manager.message_with, "READY"))["STATUS"]
+            crowd = Crowd(Address("127.0.0.1", int(re.findall(r":(\d+) for", status)[0])), 20)
+            for number in range(10):
+                await crowd.served(5)
+                manager.config.write_text(f"listen: 127.0.0.1:0\nupstream: {upstream.url}\nkeepalive: {number}\n")
+                process.send_signal(signal.SIGHUP)
+                await asyncio.to_thread(manager.message_with, "READY")
+            await crowd.go()
+
+    assert crowd.wrong == []
+    figures(f"10 reloads under load: {len(crowd.waits)} streams, none lost")
+
+
+async def test_a_restart_under_load_loses_nothing_behind_a_socket(manager: Manager, figures: Figures) -> None:
+    """What runs is finished, what comes waits in the socket; nobody is refused, nobody has to try again."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as handed:
+        address = Address("127.0.0.1", handed.getsockname()[1])
+        async with serving(streaming) as upstream:
+            manager.config.write_text(f"listen: {address}\nupstream: {upstream.url}\n")
+            crowd = Crowd(address, 20)
+            for _ in range(3):
+                with manager.started(handed) as process:
+                    await asyncio.to_thread(manager.message_with, "READY")
+                    await crowd.served(30)
+                    process.send_signal(signal.SIGTERM)
+                    assert await asyncio.to_thread(process.wait, WAIT) == 0
+            with manager.started(handed):
+                await crowd.served(30)
+                await crowd.go()
+
+    assert crowd.wrong == []
+    figures(f"3 restarts under load: {len(crowd.waits)} streams, none lost, longest wait {max(crowd.waits):.2f} s")

@@ -14,8 +14,10 @@ from downstream import config_for, connected, request
 from upstream import END, STREAM_HEAD, Exchange, Upstream, answer, chunk, serving
 
 from respfix.app import started
-from respfix.config import Address, ConfigError, NamedFile, Tls, UnixSocket
+from respfix.config import Address, Config, ConfigError, NamedFile, Tls, UnixSocket
 from respfix.edge import StartError
+from respfix.edge.notify import Notifier
+from respfix.process import _keep_reloading
 
 EVENT = b'data: {"type":"x"}\n\n'
 
@@ -173,3 +175,24 @@ async def test_a_reload_says_what_it_changed_and_what_it_could_not(
     assert "the configuration is reloaded; changed: repair, reuse_port" in caplog.messages
     assert "the configuration is reloaded; changed: nothing, but files were read again" in caplog.messages
     assert any(message.startswith("reuse_port: addresses that are open stay as") for message in caplog.messages)
+
+
+async def test_a_fault_of_our_own_changes_nothing_either(other: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said with its place, and the next reload works."""
+    hang_up, faults = asyncio.Event(), [ZeroDivisionError("sk-secret")]
+    async with started(config_for(other)) as service:
+
+        def again() -> Config:
+            if faults:
+                raise faults.pop()
+            return replace(service.config, repair="observe")
+
+        reloading = asyncio.create_task(_keep_reloading(service, again, hang_up, Notifier({})))
+        for expected in ("on", "observe"):
+            hang_up.set()
+            await asyncio.sleep(0.1)
+            assert expected == service.config.repair
+        reloading.cancel()
+
+    assert "not reloaded, respfix goes on as before: ZeroDivisionError at " in caplog.text
+    assert "sk-secret" not in caplog.text

@@ -35,6 +35,11 @@ class Door:
         """The addresses of its sockets as the system says them; a unix socket has none."""
         return [each.socket.getsockname() for each in self._bound if isinstance(self.listener, Address)]
 
+    @property
+    def is_used(self) -> bool:
+        """Somebody is connected."""
+        return bool(self._server.connections)
+
     def configure(self, config: Config, tls: ssl.SSLContext | None) -> None:
         """Let the connections that come from now on have these settings; those that are there keep theirs."""
         self._server.configure(config)
