@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from respfix.stream.grammar import Array, Kind, Leaf
 
 
+# Deltas that are kept apart before they become one text: a string of five letters takes 60 bytes, so that a stream of
+# words took twelve times its text.
+BLOCK = 128
+
+
 @dataclass(slots=True, eq=False)
 class Part:
     """One part of an item, or the item's own value: open, then valued, then done."""
@@ -40,28 +45,34 @@ class Part:
     no_echo: frozenset[str] = frozenset()  # of how they do not
     waiting: list[Event] = field(default_factory=list)  # deltas that may be repeats
     _said: list[str] = field(default_factory=list)
+    _words: list[str] = field(default_factory=list)  # the newest deltas, which are not in it yet
 
     @property
     def said(self) -> str:
         """Everything that left as deltas, or came as deltas that were dropped for a reason."""
-        if len(self._said) > 1:
-            self._said = ["".join(self._said)]
+        if self._words or len(self._said) > 1:
+            self._said = ["".join((*self._said, *self._words))]
+            self._words.clear()
         return self._said[0] if self._said else ""
 
     @property
     def has_spoken(self) -> bool:
         """At least one delta that was not empty."""
-        return any(self._said)
+        return any(self._words) or any(self._said)
 
     def say(self, delta: str) -> None:
         """Remember a delta."""
-        self._said.append(delta)
+        self._words.append(delta)
+        if len(self._words) == BLOCK:
+            self._said.append("".join(self._words))
+            self._words.clear()
 
     def settle(self, value: str) -> None:
         """Remember the whole value; the deltas need no place any more."""
         self.is_valued = True
         self.value = value
         self._said = [value] if value else []
+        self._words.clear()
 
 
 @dataclass(slots=True, eq=False)
