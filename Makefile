@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
 
-.PHONY: check coverage crowd docs soak test test-clients test-codex
+.PHONY: bench bench-quick check cost coverage crowd docs soak test test-clients test-codex
 
 test: .venv/test
 	@$(BIN)/pytest
@@ -32,6 +32,17 @@ soak: .venv/test
 # What is written by the program itself: the page of defects, and the tables of both READMEs.
 docs: .venv/test
 	@$(BIN)/python -m respfix defects --format markdown > docs/defects.md && $(BIN)/python tests/readme.py
+
+# respfix beside nginx, HAProxy, LiteLLM and others, into bench/results and docs/performance.md: 25 minutes, or two.
+bench: .venv/test
+	@$(BIN)/python -m bench
+
+bench-quick: .venv/test
+	@$(BIN)/python -m bench --quick
+
+# What an event may cost the repair from now on; tests/test_cost.py fails when it costs 5 % more.
+cost: .venv/test
+	@$(BIN)/python -m bench.cost --record
 
 check: .venv/dev
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

@@ -1,0 +1,81 @@
+"""Bars, as SVG written by hand: a plotting library would be the bench's largest dependency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from bench.contenders import CONTENDERS
+from bench.results import Results, Spread
+
+WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 820, 220, 90, 64, 20, 10
+PLAIN, OWN = "#9aa5b1", "#d9480f"  # respfix stands out, also in grey
+FONT = 'font-family="system-ui, sans-serif" font-size="13"'
+
+
+def draw(read: Results, folder: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Write the plots for which there are numbers; give their files and titles."""
+    made = []
+    for kind, title in (
+        ("paced", "CPU time of one event, one at a time"),
+        ("burst", "CPU time of one event, in bursts of 20"),
+    ):
+        scenario = f"{kind}/sub2api-an"
+        if scenario in read:
+            names = [each for each in read.names(scenario) if each in CONTENDERS and each != "direct"]
+            bars = [(CONTENDERS[each].title, read.cost(scenario, each), each == "respfix") for each in names]
+            file = f"{name}-{kind}.svg"
+            (folder / file).write_text(chart(f"{title}: Sub2API's stream, µs", bars))
+            made.append((file, title))
+    scenario = "paced/sub2api-an"
+    if scenario in read and "direct" in read.names(scenario):
+        names = [each for each in read.names(scenario) if each != "direct"]
+        bars = [
+            (CONTENDERS[each].title, read.latency(scenario, each, "p99"), each == "respfix")
+            for each in read.names(scenario)
+        ]
+        title = "Latency of one event, p99"
+        (folder / f"{name}-latency.svg").write_text(chart(f"{title}: 100 streams, 4,000 events/s, µs", bars))
+        made.append((f"{name}-latency.svg", title))
+    return iter(made)
+
+
+def chart(title: str, bars: list[tuple[str, Spread, bool]]) -> str:
+    """Horizontal bars on a logarithmic axis, since they differ by hundreds, with the least and the most as a line."""
+    least = 10 ** math.floor(math.log10(max(0.01, min(value.least for _, value, _ in bars)) / 1.2))
+    most = max(value.most for _, value, _ in bars) * 1.05
+    span = math.log10(most / least)
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, math.log10(max(value, least) / least)) / span
+
+    bottom = TOP + len(bars) * (BAR + GAP)
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 34}" {FONT} role="img">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{WIDTH}" height="{bottom + 34}" fill="#ffffff"/>',
+        f'<text x="16" y="28" font-size="16" font-weight="600" fill="#1f2933">{escape(title)}</text>',
+    ]
+    tick = least
+    while tick <= most:
+        for step in (1, 2, 5):
+            at = tick * step
+            if least <= at <= most:
+                out.append(f'<line x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{TOP - 8}" y2="{bottom}" stroke="#e4e7eb"/>')
+                label = f'<text x="{x(at):.1f}" y="{bottom + 18}" fill="#616e7c" text-anchor="middle">{at:g}</text>'
+                out.append(label)
+        tick *= 10
+    for place, (name, value, is_own) in enumerate(bars):
+        y = TOP + place * (BAR + GAP)
+        middle = y + BAR / 2
+        weight, fill = (' font-weight="600"', OWN) if is_own else ("", PLAIN)
+        number = f"{value.median:,.0f}" if value.median >= 100 else f"{value.median:.3g}"  # noqa: PLR2004 (three digits)
+        out += [
+            f'<text x="{LEFT - 10}" y="{middle + 4.5}" text-anchor="end" fill="#1f2933"{weight}>{escape(name)}</text>',
+            f'<rect x="{LEFT}" y="{y}" width="{x(value.median) - LEFT:.1f}" height="{BAR}" fill="{fill}"/>',
+            f'<line x1="{x(value.least):.1f}" x2="{x(value.most):.1f}" y1="{middle}" y2="{middle}" stroke="#323f4b"/>',
+            f'<text x="{x(value.most) + 8:.1f}" y="{middle + 4.5}" fill="#1f2933"{weight}>{number}</text>',
+        ]
+    return "\n".join([*out, "</svg>\n"])
