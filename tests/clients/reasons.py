@@ -33,17 +33,28 @@ def _ignores_failures(case: Case, relayed: Verdict, straight: Straight) -> bool:
 
 
 def overlaps(body: bytes) -> bool:
-    """Say whether an item of a stream begins while another is still open."""
-    opened: set[Any] = set()
+    """Say whether an item of a stream begins while another is open, or speaks on after another has spoken."""
+    opened: Any = None
+    spoken: list[Any] = []
     for event in events(body):
-        name = event.get("output_index", 0), (event.get("item") or {}).get("type")
-        if event.get("type") == "response.output_item.added":
-            if opened - {name}:
+        kind = str(event.get("type"))
+        if kind == "response.output_item.added":
+            if opened is not None:
                 return True
-            opened.add(name)
-        elif event.get("type") == "response.output_item.done":
-            opened.clear()
+            opened = event["item"]
+        elif kind == "response.output_item.done":
+            opened = None
+        elif kind.endswith(".delta"):
+            speaker = kind, event.get("item_id") or event.get("output_index")
+            if speaker in spoken[:-1]:
+                return True
+            if speaker not in spoken:
+                spoken.append(speaker)
     return False
+
+
+def _says_no_usage(case: Case, relayed: Verdict, _: Straight) -> bool:
+    return relayed is Verdict.USAGE and b'_tokens":null' in STREAMS[case.name]
 
 
 def _mixes_up_overlaps(case: Case, _: Verdict, straight: Straight) -> bool:
@@ -54,6 +65,7 @@ def _mixes_up_overlaps(case: Case, _: Verdict, straight: Straight) -> bool:
 
 
 RULES = (
+    Rule("says-no-usage", "the upstream does not say how many tokens there were", _says_no_usage),
     Rule(
         "healthy",
         "OpenAI itself may send this stream, so respfix leaves it byte for byte; the client breaks on it",
