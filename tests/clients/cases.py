@@ -26,6 +26,7 @@ CALLING = ("call", "calls", "custom", "all")
 AFTER = encoded(stream(message(0, ("All ", "done."))))  # what the model says when a tool has answered
 FAILED = "failed-in-the-middle"  # the fault that is none: OpenAI's own `response.failed`
 FAILED_EARLY = "failed-at-the-start"  # the same before anything was said
+FAILED_LATE = "failed-at-the-end"  # and after all was said
 INCOMPLETE = "terminal-incomplete"  # and its own `response.incomplete`
 LIKE = "like-"
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clients.cases import CASES, STREAMS
+from clients.cases import CASES, FAILED, FAILED_EARLY, INCOMPLETE, STREAMS
 from clients.drive import command, read_all
 from clients.reading import Reading
 from clients.replay import Upstream, serving
@@ -57,8 +57,9 @@ class Measured:
 
 
 def wanted(client: Client) -> list[str]:
-    """Give the names of the streams that a client's row asks for."""
-    return [case.name for case in CASES.values() if case.base in client.bases or case.is_recorded]
+    """Give the names of the streams that a client's row asks for, and of those that recordings are held against."""
+    held = {"text", *(f"text.{end}" for end in (FAILED, FAILED_EARLY, INCOMPLETE))}
+    return [case.name for case in CASES.values() if case.base in client.bases or case.is_recorded or case.name in held]
 
 
 def measure(client: Client, names: Iterable[str] | None = None) -> Measured:

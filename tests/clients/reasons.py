@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from clients.cases import FAILED, STREAMS, Case
+from clients.cases import FAILED, FAILED_LATE, STREAMS, Case
 from clients.verdicts import GOOD, Verdict
 from clients.wire import events
 
@@ -64,6 +64,12 @@ def _mixes_up_overlaps(case: Case, _: Verdict, straight: Straight) -> bool:
     return False
 
 
+def _carries_on(case: Case, relayed: Verdict, straight: Straight) -> bool:
+    ends = b"response.output_item.done"
+    is_whole = not case.is_recorded and STREAMS[case.name].count(ends) >= STREAMS[case.like].count(ends)
+    return is_whole and relayed is Verdict.SILENT and straight[f"{case.base}.{FAILED_LATE}"] is Verdict.SILENT
+
+
 RULES = (
     Rule("says-no-usage", "the upstream does not say how many tokens there were", _says_no_usage),
     Rule(
@@ -75,6 +81,12 @@ RULES = (
         "ignores-failures",
         "the upstream sent OpenAI's own `response.failed`, which stays as it is; the client ignores that event",
         _ignores_failures,
+    ),
+    Rule(
+        "carries-on",
+        "every item was whole before the failure, so the client asks for the next step by itself; after OpenAI's own "
+        "`response.failed` at that place it does the same",
+        _carries_on,
     ),
     Rule(
         "mixes-up-overlaps",

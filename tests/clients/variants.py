@@ -729,7 +729,7 @@ add(
     changed=False,  # but for Codex
 )
 add("content-index-as-float", (*TEXTS, "refusal"), put("content_index", lambda event: float(event["content_index"])))
-add("usage-with-null-tokens", ALL, on_last(lambda r: r["usage"].update(input_tokens=None)))
+add("usage-with-a-null-total", ALL, on_last(lambda r: r["usage"].update(total_tokens=None)))
 
 
 # The end
@@ -865,6 +865,13 @@ add(
     "failed-at-the-start",
     ALL,
     lambda e: failed_after(e[:2]),
+    status="failed",
+    changed=False,
+)
+add(
+    "failed-at-the-end",
+    ALL,
+    lambda e: failed_after(e[:-1]),
     status="failed",
     changed=False,
 )

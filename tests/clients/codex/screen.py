@@ -26,6 +26,7 @@ from clients.replay import prompt
 COLUMNS, LINES = 300, 150  # so large that nothing is folded or scrolls away
 QUIET = 0.3  # seconds without a byte, after which the last frame of a turn is drawn
 SPINNER = range(0x2800, 0x2900)  # Braille
+WORKING = "esc to interrupt"
 PROMPT, SAID, ERROR = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}", "•", "■"
 
 
@@ -105,8 +106,14 @@ class Terminal:
 
     @property
     def is_working(self) -> bool:
-        """Whether the spinner turns."""
-        return bool(self.screen.titles) and ord(self.screen.titles[-1][:1] or " ") in SPINNER
+        """Whether the spinner turns, or the screen says how to stop it."""
+        spins = bool(self.screen.titles) and ord(self.screen.titles[-1][:1] or " ") in SPINNER
+        return spins or any(WORKING in line for line in self.lines)
+
+    def settle(self) -> None:
+        """Draw until nothing more comes."""
+        while self.draw(QUIET):
+            pass
 
 
 def read_screen(name: str, turns: int, place: Place, seen: Seen) -> None:
@@ -127,14 +134,16 @@ def read_screen(name: str, turns: int, place: Place, seen: Seen) -> None:
 def turn(terminal: Terminal, words: str) -> None:
     """Type a prompt, and wait until it has been worked on."""
     terminal.wait("where to type", lambda: any(line.startswith(PROMPT) for line in terminal.lines))
+    terminal.settle()  # 0.169 turns its spinner at start, too
     terminal.type(words.encode())
     terminal.wait("what was typed", lambda: composed(terminal.lines) == words)
     started = len(terminal.screen.titles)
     terminal.type(b"\r")
     terminal.wait("that it works", lambda: any(ord(title[:1]) in SPINNER for title in terminal.screen.titles[started:]))
-    terminal.wait("that it has done", lambda: not terminal.is_working)
-    while terminal.draw(QUIET):
-        pass
+    terminal.settle()
+    while terminal.is_working:
+        terminal.wait("that it has done", lambda: not terminal.is_working)
+        terminal.settle()
 
 
 def composed(lines: list[str]) -> str:

@@ -21,9 +21,11 @@ function openai() {
 
 const model = asked === 'open-responses' ? openResponses() : openai();
 
-// How it says that an answer is whole, and that it is not; another reason stays as it is.
+// How it says that an answer is whole, and that it is not ("interrupted": version 7, where the stream just ends); another
+// reason stays as it is.
 const STATUS = {
   stop: 'completed', 'tool-calls': 'completed', length: 'incomplete', 'content-filter': 'incomplete', error: 'failed',
+  interrupted: 'failed',
 };
 
 async function take(seen, result) {

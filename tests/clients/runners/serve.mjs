@@ -19,7 +19,8 @@ export const prompt = (name) => `recording=${name}`;
 
 // Messages of the AI SDK hold the whole event, once for each way in which it could have been read.
 const TOLD = 300;
-export const told = (error) => `${error?.constructor?.name ?? 'Error'}: ${error?.message ?? error}`.slice(0, TOLD);
+export const told = (error) =>
+  (typeof error === 'string' ? error : `${error?.constructor?.name}: ${error?.message}`).slice(0, TOLD);
 
 // The keys of ../reading.py.
 const reading = () => ({
