@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from respfix.journal import Entry, Journal, Kind, Outcome
-from respfix.journal.lines import FORMATS, Scribe
+from respfix.journal.lines import FORMATS, Scribe, write_as, write_to_stderr
 from respfix.journal.tally import MINUTES, Histogram, Tally
 from respfix.stream import Ending, Report
 
@@ -264,3 +264,25 @@ def test_a_log_that_cannot_be_written_ends_nothing() -> None:
     scribe.close()
 
     assert not scribe._thread.is_alive()
+
+
+def test_the_log_is_written_in_the_form_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One writer, whose form a reload may change; everybody's records go through it."""
+    root = logging.Logger("root")  # noqa: LOG001 (not the real one)
+    monkeypatch.setattr(
+        logging, "getLogger", lambda name="": root if not name else logging.Logger.manager.getLogger(name)
+    )
+    for form in ("human", "json"):
+        write_to_stderr(form)
+    write_as("human")
+    (scribe,) = root.handlers
+    root.warning("people")
+    write_as("json")
+    root.warning("machines")
+    scribe.close()
+
+    people, machines = capsys.readouterr().err.splitlines()
+    assert people.endswith(" WARNING people")
+    assert "machines" == json.loads(machines)["message"]

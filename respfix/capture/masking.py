@@ -25,18 +25,9 @@ MASK = b"***"
 
 # Headers whose values say nothing about anybody, and may stand in a stream as ordinary words.
 HARMLESS = {
-    *(
-        "accept",
-        "accept-charset",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "connection",
-        "content-encoding",
-    ),
-    *("content-length", "content-type", "date", "expect", "host", "keep-alive", "openai-beta", "origin", "originator"),
-    *("pragma", "te", "transfer-encoding", "upgrade", "user-agent", "x-stainless-arch", "x-stainless-lang"),
-    *("x-stainless-os", "x-stainless-package-version", "x-stainless-runtime", "x-stainless-runtime-version"),
+    *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection"),
+    *("content-encoding", "content-length", "content-type", "date", "expect", "host", "keep-alive", "pragma"),
+    *("te", "transfer-encoding", "upgrade", "x-stainless-runtime"),
 }
 TELLING = re.compile(r"auth|cookie|credential|key|passw|secret|session|token", re.IGNORECASE)  # names of headers
 SHORTEST, SHORTEST_ORDINARY = 6, 12  # below, a value is too likely to be an ordinary word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 from respfix.stream import Ending, Report
@@ -32,12 +33,25 @@ class Mending(Protocol):
 
 
 class Memory:
-    """What all recordings together may still remember."""
+    """What all recordings together may still remember; they take it in the event loop, and a thread gives it back."""
 
-    __slots__ = ("left",)
+    __slots__ = ("_lock", "left")
 
     def __init__(self, size: int = MEMORY) -> None:
         self.left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes, if they are left."""
+        with self._lock:
+            is_there = size <= self.left
+            self.left -= size if is_there else 0
+            return is_there
+
+    def give(self, size: int) -> None:
+        """Give so many bytes back."""
+        with self._lock:
+            self.left += size
 
 
 class Side:
@@ -56,16 +70,14 @@ class Side:
         """Remember more, unless something is missing already."""
         if self.is_whole and chunk:
             size = len(chunk)
-            if self._taken + size > self._room or size > self._memory.left:
-                self.is_whole = False
-                return
-            self._taken += size
-            self._memory.left -= size
-            self.chunks.append(chunk)
+            self.is_whole = self._taken + size <= self._room and self._memory.take(size)
+            if self.is_whole:
+                self._taken += size
+                self.chunks.append(chunk)
 
     def forget(self) -> None:
         """Give back the room."""
-        self._memory.left += self._taken
+        self._memory.give(self._taken)
         self._taken = 0
 
 
