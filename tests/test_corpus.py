@@ -195,7 +195,7 @@ def test_every_cut_of_unusual_framing_gives_the_same_stream(stream: Stream) -> N
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.COMPLETE, Ending.IDLE], ids=str)
-@named(CONFORMANT)
+@named([stream for stream in CONFORMANT if stream.name != "background-queued"])  # that one can be resumed
 def test_a_stream_that_is_cut_anywhere_ends_as_it_should(stream: Stream, ending: Ending) -> None:
     """One terminal event and a correct stream; and a failure, unless the framing or the terminal event proves more."""
     last = stream.body.rindex(b"response.completed" if b'"response.completed"' in stream.body else b"data:")

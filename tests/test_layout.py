@@ -48,9 +48,10 @@ EDGES = {
     "stream.engine": "stream.contract stream.defects stream.event stream.grammar stream.quirks "
     "stream.restore stream.terminal",
     "stream.unfold": "stream.contract stream.defects stream.engine stream.event stream.frames stream.grammar",
+    "stream.remainder": "stream.event stream.framer",
     "stream.messages": "stream.asked stream.contract stream.defects stream.engine stream.event stream.grammar",
     "stream": "stream.asked stream.contract stream.defects stream.engine stream.event stream.framer stream.frames "
-    "stream.messages stream.quirks stream.stencil stream.unfold",
+    "stream.messages stream.quirks stream.remainder stream.stencil stream.unfold",
     # what can be told
     "respfix": "",
     "config.kinds": "",
@@ -77,6 +78,7 @@ EDGES = {
     "relay.tunnel": "",
     "relay.upstream": "",
     "relay.refusal": "",
+    "relay.resume": "",
     "relay.patience": "stream",
     "relay.hearing": "relay.codings stream",
     "relay.roll": "config relay.patience relay.refusal stream",
@@ -85,8 +87,8 @@ EDGES = {
     "relay.forwarded": "config config.kinds",
     "relay.upload": "relay.refusal",
     "relay.ways": "config relay.session relay.upstream tls",
-    "relay.trip": "capture config journal relay.guard relay.headers relay.hearing relay.patience relay.roll "
-    "relay.upstream relay.ways stream",
+    "relay.trip": "capture config journal relay.guard relay.headers relay.hearing relay.patience relay.resume "
+    "relay.roll relay.upstream relay.ways stream",
     "relay.wire": "",
     "relay.crossing": "relay.wire stream",
     "relay.answer": "relay.headers",
@@ -96,8 +98,8 @@ EDGES = {
     "relay.upload relay.wire stream",
     "relay.switch": "journal relay.answer relay.crossing relay.headers relay.patience relay.refusal relay.trip "
     "relay.tunnel relay.wire stream",
-    "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.refusal relay.sniff "
-    "relay.source relay.switch relay.trip stream",
+    "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.refusal relay.resume "
+    "relay.sniff relay.source relay.switch relay.trip stream",
     "relay": "capture config journal relay.forwarded relay.guard relay.homeward relay.outward relay.patience "
     "relay.refusal relay.roll relay.trip relay.upstream relay.ways stream",
     # what operators see

@@ -114,6 +114,7 @@ class Config:
     forwarded: bool = False
     trusted_proxies: Networks = ()
     reuse_port: bool = False
+    resume: bool = True
     websocket_fallback: bool = True
     connect_retries: Count = 3
     keepalive: Seconds = 0.0

@@ -16,11 +16,12 @@ from respfix.relay.answer import Answer
 from respfix.relay.codings import decoder_for, is_identity
 from respfix.relay.headers import dialect_of, is_event_stream, is_json, is_plainly_framed
 from respfix.relay.refusal import Refusal
+from respfix.relay.resume import Resume
 from respfix.relay.sniff import Sniffer
 from respfix.relay.source import Decoded, Source, Tap
 from respfix.relay.switch import Switch
 from respfix.relay.trip import Trip
-from respfix.stream import Ending, Mender, Observer, Options, unfolded
+from respfix.stream import Ending, Mender, Observer, Options, Resumed, unfolded
 
 FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5; aiohttp's lenient response parser lets some pass
 NO_WEBSOCKET = (404, 405)
@@ -82,11 +83,32 @@ class Homeward:
             trip.entry.report, trip.entry.is_repaired = observer.report, False
             return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
         plain = Decoded(source, decoder) if decoder else source
+        if trip.resume is not None and is_event_stream(headers):
+            return await self._replay(source, plain, trip.resume)
         if is_event_stream(headers):
             return await self._mend(plain)
         if self._options.asked.stream and is_json(headers):
             return await self._unfold(source, plain)
         return await self._sniff(source, plain)
+
+    async def _replay(self, source: Source, plain: Source | Decoded, resume: Resume) -> Answer:
+        """Mend a stream that is sent again; the first event tells whether it is sent from its start."""
+        source.kept = []
+        probe, start = Mender(self._options), b""
+        while not probe.report.events_in and (piece := await plain.read()):
+            start += piece
+            probe.feed(piece)
+        raw, source.kept = b"".join(source.kept), None
+        first = probe.report.first_number or 0
+        if first <= 1:  # some servers count from one
+            return await self._mend(plain, start)
+        if resume.after is None:
+            return await self._pipe(source, raw)
+        message = (
+            f"the upstream {self._trip.upstream} replays this response only from its event {first} on, so where the"
+            " client's stream broke off cannot be found in it; ask without starting_after, or set `resume: false`"
+        )
+        raise Refusal(502, "resume_impossible", message)
 
     async def _sniff(self, source: Source, plain: Source | Decoded) -> Answer:
         """Decide by how the body begins; until then its head waits, because the Content-Type may be wrong."""
@@ -151,7 +173,10 @@ class Homeward:
 
     async def _mend(self, source: Source | Decoded, first: bytes = b"") -> Answer:
         trip = self._trip
-        mender = trip.capture.record(trip.entry, Mender(self._options))
+        after = trip.resume.after if trip.resume else None
+        mender = trip.capture.record(
+            trip.entry, Mender(self._options) if after is None else Resumed(self._options, after)
+        )
         trip.entry.report = mender.report
         answer = await self._begin(is_rewritten=True)
         awake = self._keep_awake(answer, mender)

@@ -91,7 +91,7 @@ class Outward:
     async def _once(self) -> ClientResponse:
         trip, request, upstream = self._trip, self._trip.request, self._trip.upstream
         # The whole target in the place of the path leaves it byte for byte as it is, `?`, `#` and all.
-        target = trip.way.target(request.raw_path)
+        target = trip.way.target(trip.resume.target if trip.resume else request.raw_path)
         url = URL.build(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path=target, encoded=True)
         asks_identity = trip.may_mend and trip.config.repair == "on"
         headers = onward(

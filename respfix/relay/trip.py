@@ -15,6 +15,7 @@ from respfix.relay.guard import HostGuard
 from respfix.relay.headers import is_websocket
 from respfix.relay.hearing import Hearing
 from respfix.relay.patience import Patience
+from respfix.relay.resume import Resume
 from respfix.relay.roll import Roll
 from respfix.relay.upstream import Upstream, is_responses
 from respfix.relay.ways import Way
@@ -50,7 +51,14 @@ class Trip:
     @property
     def may_mend(self) -> bool:
         """The answer, if it is a stream, is one to look at."""
-        return self.config.repair != "off" and is_responses(self.request.method, self.request.raw_path)
+        is_response = is_responses(self.request.method, self.request.raw_path)
+        return self.config.repair != "off" and (is_response or self.resume is not None)
+
+    @property
+    def resume(self) -> Resume | None:
+        """It asks for the rest of a stream."""
+        is_wanted = self.config.repair == "on" and self.config.resume
+        return Resume.asked(self.request.method, self.request.raw_path) if is_wanted else None
 
     @property
     def may_converse(self) -> bool:
@@ -65,7 +73,7 @@ class Trip:
     def options(self, asked: Asked | None = None) -> Options:
         """How the answer is to be mended."""
         return Options(
-            seed=secrets.token_hex(12),
+            seed=self.resume.response if self.resume else secrets.token_hex(12),
             now=int(time.time()),
             dialect=self.entry.dialect or "default",
             off=frozenset(self.config.disable),

@@ -23,6 +23,7 @@ from respfix.stream.framer import Framer, FrameTooLargeError
 from respfix.stream.frames import Frame, Style
 from respfix.stream.messages import Conversation
 from respfix.stream.quirks import looks_right
+from respfix.stream.remainder import Remainder
 from respfix.stream.stencil import Stencil, cut
 from respfix.stream.unfold import unfolded
 
@@ -38,6 +39,7 @@ __all__ = [
     "Observer",
     "Options",
     "Report",
+    "Resumed",
     "Sighting",
     "unfolded",
 ]
@@ -165,6 +167,23 @@ class Mender:
     def _stop(self, why: str) -> bytes:
         """Repair no more: let go what was held, and be a pipe from here on. The first reason counts."""
         return self._write(self._engine.stop(why))
+
+
+class Resumed(Mender):
+    """A stream that is sent again from its start; what the client has of it already is left out."""
+
+    def __init__(self, options: Options, after: int) -> None:
+        """Be told how to mend, and the number of the last event that the client has."""
+        super().__init__(options)
+        self._remainder = Remainder(after, options.limits.frame_bytes)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes as they came; give those that the client lacks."""
+        return self._remainder.feed(super().feed(chunk))
+
+    def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
+        """The body has ended; give what is still owed and what the client lacks of it."""
+        return self._remainder.feed(super().close(ending, seconds))
 
 
 class Observer(Mender):

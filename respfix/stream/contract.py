@@ -60,6 +60,7 @@ class Report:
     defects: Counter[str] = field(default_factory=Counter)  # slug -> how often it was repaired
     events_in: int = 0
     events_out: int = 0
+    first_number: int | None = None  # the upstream's first sequence number
     inserted: int = 0
     rewritten: int = 0
     dropped: int = 0

@@ -40,6 +40,9 @@ WHO_ENDED_IT = {
 }
 
 
+# Ends of a connection that say nothing of the response.
+CUT_OFF = frozenset({Ending.CLOSED, Ending.CUT, Ending.IDLE, Ending.SHUTDOWN})
+
 # What OpenAI says in the terminal event only, or says anew there (counted in its recordings).
 TOLD_AT_THE_END = frozenset(
     {"completed_at", "error", "incomplete_details", "moderation", "output", "status", "tool_usage", "usage"}
@@ -188,11 +191,15 @@ class Terminal(Output):
         elif self._is_whole(by_sentinel=by_sentinel, ending=ending):
             if self.triage.mend("missing-terminal"):
                 self._complete()
-        elif self.triage.mend("truncated-stream"):
+        elif not (ending in CUT_OFF and self._can_be_resumed()) and self.triage.mend("truncated-stream"):
             who = "the upstream sent [DONE]" if by_sentinel else WHO_ENDED_IT[ending]
             after = f"after {self.triage.report.events_in} events"
             after += "" if by_sentinel else f" and {seconds:.1f} s"
             self.fail({"code": "server_error", "message": f"respfix: {who} {after}, before the response was complete"})
+
+    def _can_be_resumed(self) -> bool:
+        """A background response goes on at the server, whatever becomes of this connection: it has not failed."""
+        return self.response is not None and self.response.get("background") is True
 
     def _is_whole(self, *, by_sentinel: bool, ending: Ending) -> bool:
         """Is there proof that nothing is missing?"""
