@@ -36,6 +36,8 @@ async def page() -> AsyncIterator[Page]:
 
 async def shown(page: Page, looker: Looker, size: tuple[int, int] = DESKTOP, *, is_dark: bool = False) -> str:
     """Open the status page and give what it says."""
+    await page.show("about:blank")  # the page before shall not complain any more that nobody answers it
+    await page.until("location.href === 'about:blank'")
     page.urls.clear()
     page.complaints.clear()
     await page.show(looker.url + "/", size, is_dark=is_dark)
