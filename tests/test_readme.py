@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from clients.install import UnavailableError, installed, node
 from readme import PART, PARTS, READMES, ROOT, current, events_of, table
 from test_demo import serving
 
+from respfix import __version__
 from respfix.config import build
 from respfix.config.sources import from_file
 from respfix.demo import STREAMS
@@ -35,6 +37,8 @@ COMMANDS = {
     "install": "&& .venv/bin/respfix demo\n",
     "test": "&& .venv/bin/pytest",
     "serve": "serve --upstream",
+    "pipx": "pipx install",
+    "uvx": "uvx --from",
     "ask": "curl -sN",
     "repair": "respfix repair",
     "judge": "respfix check broken.sse",
@@ -147,6 +151,48 @@ def test_one_line_installs_respfix_and_runs_the_demo(clone: Path) -> None:
         ["sh", "-ec", command("install")], cwd=clone, env={**os.environ, **bare(clone)}, text=True,
         capture_output=True, check=False, timeout=240,
     )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Through respfix both clients got all" in result.stdout
+
+
+def kit(tmp_path: Path) -> dict[str, str]:
+    """Variables of a user who has pipx and uv, with all that they make in a folder of its own."""
+    tools = Path(sys.executable).parent
+    if not (tools / "pipx").exists() or not (tools / "uvx").exists():
+        pytest.skip("pipx and uv are not installed; they come with `pip install -e '.[dev]'`")
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name in ("pipx", "uv", "uvx"):
+        (folder / name).symlink_to(tools / name)
+    homes = {"PIPX_HOME": "pipx", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man", "UV_TOOL_DIR": "uv"}
+    known = {"SSL_CERT_FILE": "PIP_CERT", "UV_FIND_LINKS": "PIP_FIND_LINKS", "UV_DEFAULT_INDEX": "PIP_INDEX_URL"}
+    return {
+        **os.environ, **bare(folder), **{name: str(tmp_path / home) for name, home in homes.items()},
+        **{name: os.environ[other] for name, other in known.items() if os.environ.get(other)},
+    }  # fmt: skip
+
+
+@pytest.mark.install
+@pytest.mark.timeout(300)
+def test_pipx_makes_a_command_of_the_checkout(clone: Path, tmp_path: Path) -> None:
+    """Before anything is published."""
+    result = subprocess.run(
+        ["sh", "-ec", command("pipx")], cwd=clone, env=kit(tmp_path), text=True, capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = subprocess.run([tmp_path / "bin/respfix", "--version"], text=True, capture_output=True, check=False)
+
+    assert said.stdout.strip().endswith(__version__)
+
+
+@pytest.mark.install
+@pytest.mark.timeout(300)
+def test_uvx_runs_the_checkout_once(clone: Path, tmp_path: Path) -> None:
+    """Likewise."""
+    result = subprocess.run(
+        ["sh", "-ec", command("uvx")], cwd=clone, env=kit(tmp_path), text=True, capture_output=True, check=False
+    )
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Through respfix both clients got all" in result.stdout
@@ -352,7 +398,7 @@ def test_every_link_leads_somewhere(readme: Path) -> None:
     assert len(links) > 5
     for path, name in links:
         target = (readme.parent / path) if path else readme
-        assert target.is_file(), path
+        assert target.exists(), path
         assert not name or name in {anchor(heading.lstrip("# ")) for heading in headings(target.read_text("utf-8"))}, (
             name
         )
@@ -373,6 +419,29 @@ def test_the_messages_that_are_explained_are_those_that_are_printed(readme: Path
 
     assert len(messages) > 10
     assert set() == {part for part in fragments if not any(part in string for string in own)}
+
+
+@EITHER
+def test_every_refusal_is_explained(readme: Path) -> None:
+    """By a piece of its message; what is refused without words here would leave its reader alone."""
+    section = readme.read_text("utf-8").partition("## Troubleshooting" if readme is ENGLISH else "## 故障排查")[2]
+    explained = [part.strip(" `") for cell in re.findall(r"`+(.*?)`+", section) for part in re.split("…|; ", cell)]
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "respfix").rglob("*.py"))
+    codes = set(re.findall(r'Refusal\(\s*(?:status|\d+), "(\w+)"', source))
+    calls = re.split(r"(?=Refusal\()", source)
+    unexplained = {
+        code
+        for code in codes
+        if not any(
+            len(part) > 11 and part in before[-200:] + call[:300]
+            for before, call in pairwise(calls)
+            if f'"{code}"' in call[:200]
+            for part in explained
+        )
+    }
+
+    assert len(codes) > 10
+    assert unexplained == set()
 
 
 # In Chinese

@@ -71,7 +71,7 @@ async def test_slow_clients_do_not_keep_others_out(attack: str, tmp_path: Path, 
             await asyncio.sleep(0.2)
     available = re.findall(r"service available:\s+(\w+)", said)
     figures(
-        f"{attack}: {CONNECTIONS} connections for {SECONDS} s, {len(took)} honest requests in {max(took) * 1000:.0f} ms "
+        f"{attack}: {CONNECTIONS} connections, {SECONDS} s, {len(took)} honest requests in {max(took) * 1000:.0f} ms "
         f"at most; {before} descriptors before, {held} at the end, {after} after"
     )
     assert available

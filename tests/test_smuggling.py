@@ -29,7 +29,8 @@ CODINGS = [
     b"",
     *(b"Transfer-Encoding:" + value + b"\r\n" for value in (
         b" chunked", b"chunked", b" Chunked", b"\tchunked\t", b" xchunked", b" chunked, identity",
-        b" identity, chunked", b" chunked\r\nTransfer-Encoding: chunked", b"\r\n chunked", b" \x0bchunked", b' "chunked"', b" chunked;q=1",
+        b" identity, chunked", b" chunked\r\nTransfer-Encoding: chunked",
+        b"\r\n chunked", b" \x0bchunked", b' "chunked"', b" chunked;q=1",
     )),
     b"Transfer-Encoding : chunked\r\n", b"Transfer_Encoding: chunked\r\n", b"X: y\nTransfer-Encoding: chunked\r\n",
     b"X: y\rTransfer-Encoding: chunked\r\n",
