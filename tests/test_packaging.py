@@ -135,7 +135,7 @@ def smoke(room: Path) -> None:
     bare = {"PATH": "/usr/bin:/bin"}
 
     def run(name: str, *arguments: str) -> str:
-        command = [room / "bin" / name, *arguments]
+        command = [str(room / "bin" / name), *arguments]
         done = subprocess.run(command, cwd=room, env=bare, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -148,7 +148,7 @@ def smoke(room: Path) -> None:
     port = free_port()
     with serving() as (_, urls):
         upstream = "http://" + urls["broken"].split("/")[2]
-        command = [room / "bin/respfix", "serve", "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
+        command = [str(room / "bin/respfix"), "serve", "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
         with subprocess.Popen(command, cwd=room, env=bare, stderr=subprocess.PIPE) as process:
             answer = ask(port, process)
             process.terminate()
