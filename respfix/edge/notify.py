@@ -16,8 +16,10 @@ class Notifier:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address  # an abstract one
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        microseconds = int(environ.get("WATCHDOG_USEC", "0")) if is_ours else 0
-        self.heartbeat = microseconds / 2e6  # seconds between two signs of life, half of what is allowed; 0 for none
+        microseconds = environ.get("WATCHDOG_USEC", "")
+        self.heartbeat = (
+            int(microseconds) / 2e6 if is_ours and microseconds.isdecimal() else 0.0
+        )  # seconds between two signs of life, half of what is allowed; 0 for none
 
     def ready(self, status: str) -> None:
         """It serves, after a start or a reload."""

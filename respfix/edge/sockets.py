@@ -24,10 +24,10 @@ FIRST_INHERITED = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 
 def inherited(environ: Mapping[str, str]) -> list[socket.socket]:
     """The sockets that an init system has opened for this very process; see sd_listen_fds(3)."""
-    if environ.get("LISTEN_PID") != str(os.getpid()):
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
         return []
-    count = int(environ.get("LISTEN_FDS", "0"))
-    sockets = [socket.socket(fileno=number) for number in range(FIRST_INHERITED, FIRST_INHERITED + count)]
+    sockets = [socket.socket(fileno=number) for number in range(FIRST_INHERITED, FIRST_INHERITED + int(count))]
     for each in sockets:
         each.set_inheritable(False)
     return sockets
