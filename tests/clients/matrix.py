@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from clients import results
@@ -30,20 +30,37 @@ def commit() -> str:
     return run.stdout.strip() + ("+" if changed else "")
 
 
-def measured(client: Client, respfix: str) -> dict[str, Any] | str:
-    """Measure a client; gives its line in the file, or the reason why it cannot be had."""
+def measured(client: Client, respfix: str) -> dict[str, Any]:
+    """Measure a client; gives its line in the file. `UnavailableError` says why it cannot be had."""
     start = time.monotonic()
-    try:
-        seen = measure(client)
-    except UnavailableError as missing:
-        return str(missing)
-    except (RuntimeError, subprocess.TimeoutExpired) as failure:
-        return f"{BROKE_DOWN}: {failure}"
+    seen = measure(client)
     straight, relayed = results.letters(seen)
     return {
         "version": seen.version, "measured": time.strftime("%Y-%m-%d", time.gmtime()), "respfix": respfix,
         "seconds": round(time.monotonic() - start), "straight": straight, "relayed": relayed,
     }  # fmt: skip
+
+
+def measured_again(row: Row, line: dict[str, Any], respfix: str) -> dict[str, Any]:
+    """Measure what was broken through respfix, and only that."""
+    broken = [cell.case.name for cell in row.cells if cell.is_broken]
+    if not broken:
+        return line
+    seen = measure(row.client, results.needing(row.client, broken))
+    return results.corrected(line, seen) | {"again": respfix}
+
+
+def line_of(client: Client, content: dict[str, Any], respfix: str, *, again: bool) -> dict[str, Any] | str:
+    """Give a client's line in the file, or the reason why there is none."""
+    try:
+        if again and client.name in content["clients"]:
+            [row] = (row for row in results.rows() if row.client is client)
+            return measured_again(row, content["clients"][client.name], respfix)
+        return measured(client, respfix)
+    except UnavailableError as missing:
+        return str(missing)
+    except (RuntimeError, subprocess.TimeoutExpired) as failure:
+        return f"{BROKE_DOWN}: {failure}"
 
 
 def told(row: Row) -> tuple[list[str], bool]:
@@ -71,16 +88,19 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.matrix", description=__doc__)
     parser.add_argument("clients", nargs="*", choices=[[], *CLIENTS], metavar="CLIENT")
     parser.add_argument("--show", action="store_true", help="measure nothing, only show what the file says")
+    parser.add_argument("--again", action="store_true", help="measure only what was broken through respfix")
     given = parser.parse_args(words)
     chosen = [CLIENTS[name] for name in given.clients] or list(CLIENTS.values())
     content = results.load()
     if not given.show:
         respfix = commit()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for client, line in zip(chosen, pool.map(lambda one: measured(one, respfix), chosen), strict=True):
-                content["clients"].pop(client.name, None)
-                content["skipped"].pop(client.name, None)
-                content["skipped" if isinstance(line, str) else "clients"][client.name] = line
+            tasks = {pool.submit(line_of, one, content, respfix, again=given.again): one.name for one in chosen}
+            for task in as_completed(tasks):
+                name, line = tasks[task], task.result()
+                content["clients"].pop(name, None)
+                content["skipped"].pop(name, None)
+                content["skipped" if isinstance(line, str) else "clients"][name] = line
                 results.save(content)
     good = True
     for row in results.rows():

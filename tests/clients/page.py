@@ -28,7 +28,8 @@ and conformant streams with one fault put in. A cell is one client on one stream
 client makes of the stream in which OpenAI would have said the same: text as it was streamed, final text, tool calls
 with their arguments, reasoning, usage, the error.
 
-This page is made from `tests/clients/results.json`, which has every cell. Measured on {days}, respfix at {commits}.
+This page is made from `tests/clients/results.json`, which has every cell. Measured on {days}, with respfix at
+{commits}.{again}
 `make test-clients` measures all of it anew; one client, or what the file says about one:
 
 ```sh
@@ -47,7 +48,9 @@ wrong in one of them. `tests/clients/variants.py` says what each fault is.
 
 def table(head: list[str], lines: list[list[str]]) -> str:
     """Write a table."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines]) + "\n"
+    rule = "|" + "---|" * len(head)
+    rest = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([f"| {' | '.join(head)} |", rule, *rest]) + "\n"
 
 
 def of_server(row: Row, server: str) -> list[Cell]:
@@ -152,11 +155,13 @@ def faults(measured: list[Row]) -> str:
 def page() -> str:
     """Give the whole page."""
     measured, skipped = rows(), load()["skipped"]
+    again = " and ".join(f"`{name}`" for name in sorted({row.again for row in measured if row.again}))
     introduction = INTRODUCTION.format(
         clients=len(measured),
         streams=len({cell.case.name for row in measured for cell in row.cells if cell.is_read}),
         servers=len(SERVERS) - 2,
         days=" and ".join(sorted({row.measured for row in measured})),
+        again=f" What was broken through respfix then was measured again at {again}." if again else "",
         commits=" and ".join(f"`{name}`" for name in sorted({row.respfix for row in measured})),
     )
     parts = [

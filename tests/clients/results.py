@@ -6,11 +6,12 @@ Each client has two lines of letters, one for each way, in the order of the case
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clients.cases import CASES, Case
+from clients.cases import CASES, FAILED, FAILED_EARLY, INCOMPLETE, Case
 from clients.measure import Measured
 from clients.reasons import reason
 from clients.table import CLIENTS, Client
@@ -57,6 +58,7 @@ class Row:
     version: str
     measured: str  # the day
     respfix: str  # the commit
+    again: str | None  # the commit at which the cells that were broken then were measured once more
     cells: tuple[Cell, ...]
 
     def reason(self, cell: Cell) -> str | None:
@@ -97,6 +99,26 @@ def letters(measured: Measured) -> tuple[str, str]:
         )
         lines.append("".join(verdicts))
     return lines[0], lines[1]
+
+
+def corrected(row: dict[str, Any], measured: Measured) -> dict[str, Any]:
+    """Put what was measured once more into a client's line."""
+    changed = dict(row)
+    for way, anew in zip(("straight", "relayed"), letters(measured), strict=True):
+        both = zip(CASES, row[way], anew, strict=True)
+        changed[way] = "".join(new if name in measured.straight else old for name, old, new in both)
+    return changed
+
+
+def needing(client: Client, names: Iterable[str]) -> list[str]:
+    """Give these streams and those that they are judged by."""
+    needed: dict[str, None] = {}
+    for name in names:
+        case = CASES[name]
+        base = "text" if case.is_recorded else case.base
+        healthy = (f"{base}.{kind}" for kind in (FAILED, FAILED_EARLY, INCOMPLETE))
+        needed |= dict.fromkeys([name, case.like, *(one for one in healthy if one in CASES)])
+    return [name for name in needed if CASES[name].is_recorded or CASES[name].base in client.bases]
 
 
 def cells(client: Client, straight: str, relayed: str) -> tuple[Cell, ...]:
@@ -141,6 +163,7 @@ def rows() -> list[Row]:
             one["version"],
             one["measured"],
             one["respfix"],
+            one.get("again"),
             cells(CLIENTS[name], one["straight"], one["relayed"]),
         )
         for name, one in load()["clients"].items()

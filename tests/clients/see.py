@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clients.cases import CASES, FAILED, FAILED_EARLY, INCOMPLETE
+from clients.cases import CASES
 from clients.measure import Measured, Seen, measure
-from clients.results import rows
+from clients.results import needing, rows
 from clients.table import CLIENTS
 from clients.verdicts import GOOD, WORDS, judge
 
@@ -65,12 +65,8 @@ def main(words: list[str] | None = None) -> None:
     if given.fault:
         said = [line for fault in given.fault for line in broken_by(fault)]
     else:
-        asked = [CASES[name] for name in given.streams]
-        healthy = [f"{case.base}.{kind}" for case in asked if case.row for kind in (FAILED, FAILED_EARLY, INCOMPLETE)]
-        needed = dict.fromkeys(
-            [*given.streams, *(case.like for case in asked), *(one for one in healthy if one in CASES)]
-        )
-        said = lines(measure(CLIENTS[given.client], needed), given.client, given.streams)
+        client = CLIENTS[given.client]
+        said = lines(measure(client, needing(client, given.streams)), given.client, given.streams)
     sys.stdout.write("\n".join(said) + "\n")
 
 

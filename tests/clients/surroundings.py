@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from clients.install import UnavailableError
 
 RELAY = (sys.executable, "-m", "respfix", "serve")
-PATIENCE = 30.0  # seconds until a relay listens, and until it has ended
+PATIENCE = 120.0  # seconds until a relay listens, and until it has ended; half a second on a machine of its own
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
 
 
