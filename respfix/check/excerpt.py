@@ -19,16 +19,18 @@ PRIVATE = {
     *("encrypted_content", "input", "instructions", "metadata", "prompt", "prompt_cache_key", "safety_identifier"),
     "user",
 }
+# Each begins where a run of its signs begins, or a long word (a picture is one) would be tried at every sign of it.
 SECRETS = [
     re.compile(pattern)
     for pattern in (
-        r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{6,}",
+        r"(?i)\b(?:bearer|basic)\s{1,9}[\w.~+/=-]{6,}",
         r"\b(?:sk|pk|rk|xai|gsk|hf|fw|nvapi|AIza|gh[opsur]|xox[abpr])[-_][\w-]{8,}|\bAIza[\w-]{20,}",
         r"\bAKIA[A-Z0-9]{12,}",
-        r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
-        r"(?i)(?<=://)[^\s/@:]+:[^\s/@]+(?=@)",
-        r"(?i)\b(?:api[_-]?key|access[_-]?token|secret|passw(?:or)?d|authorization)\b[\"'\\]*\s*[:=]\s*[\"'\\]*[^\s\"'\\,;}]{4,}",
-        r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+        r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*+)?",
+        r"(?i)(?<=://)[^\s/@:]{1,256}:[^\s/@]{1,256}(?=@)",
+        r"(?i)(?<![a-z])(?:api[_-]?key|access[_-]?token|secret|passw(?:or)?d|authorization)(?![a-z])[\"'\\]{0,9}\s{0,9}[:=]\s{0,9}"
+        r"[\"'\\]{0,9}[^\s\"'\\,;}]{4,}",
+        r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
     )
 ]
 
