@@ -39,6 +39,7 @@ class Crossing:
         self._conversation = conversation
         self._limits = limits
         self._send_here, self._send_there = send
+        self._farewell: BrokenError | None = None  # what the client has to be told when its last answer has passed
         self._asked = bytearray()  # a text message of the client's, as far as it came
         self._answered: list[Frame] = []  # one of the upstream's, likewise
         self._size = 0  # of that one
@@ -57,7 +58,7 @@ class Crossing:
     def _through(
         self, data: bytes, source: Wire, pass_on: Callable[[Frame], list[bytes]], hear: Callable[[Frame], None]
     ) -> bytes:
-        if self.is_over.is_set():
+        if self.is_over.is_set() and (source is self._here or self._farewell is None):
             return b""
         out: list[bytes] = []
         try:
@@ -65,23 +66,29 @@ class Crossing:
                 hear(frame)
                 out += pass_on(frame)
         except BrokenError as error:
-            self._break(source, error, b"".join(out))
+            (self._break_here if source is self._here else self._break_there)(error, b"".join(out))
             return b""
         return b"".join(out)
 
-    def _break(self, at_fault: Wire, error: BrokenError, rest: bytes) -> None:
-        """Tell both sides that it is over, after what is still on its way and what is still owed."""
-        owed = b"".join(self.owed(Ending.CUT))
-        is_client = at_fault is self._here
-        self._send_here((b"" if is_client else rest) + owed)
-        self._send_there(rest if is_client else b"")
-        if is_client:
-            self._send_here(self._here.close(error.code, str(error)))
-            self._send_there(self._there.close(GOING_AWAY, "the client broke the protocol"))
-        else:
-            self._send_there(self._there.close(error.code, str(error)))
-            self._send_here(self._here.close(GOING_AWAY, f"the upstream broke the protocol: {error}"))
+    def _break_here(self, error: BrokenError, rest: bytes) -> None:
+        """The client broke the protocol: it is told so once the upstream has answered what came before."""
+        self._farewell = error
+        self._send_there(rest + self._there.close(GOING_AWAY, "the client broke the protocol"))
         self.is_over.set()
+
+    def _break_there(self, error: BrokenError, rest: bytes) -> None:
+        """The upstream broke the protocol: it is told so, and the client that it is over."""
+        self._send_there(self._there.close(error.code, str(error)))
+        self._send_here(rest)
+        self._say_farewell(Ending.CUT, self._farewell or BrokenError(GOING_AWAY, f"the upstream broke it: {error}"))
+        self.is_over.set()
+
+    def _say_farewell(self, ending: Ending, why: BrokenError) -> None:
+        self._send_here(b"".join(self._last_words(ending, why)))
+
+    def _last_words(self, ending: Ending, why: BrokenError) -> list[bytes]:
+        self._farewell = None
+        return [*self.owed(ending), self._here.close(why.code, str(why))]
 
     def _overhear(self, frame: Frame) -> None:
         """Gather the client's text messages, because a request says what its answer should repeat."""
@@ -99,6 +106,8 @@ class Crossing:
 
     def _mended(self, frame: Frame) -> list[bytes]:
         """Give what leaves for a frame of the upstream's."""
+        if frame.opcode is Opcode.CLOSE and self._farewell is not None:
+            return self._last_words(Ending.CLOSED, self._farewell)
         if frame.opcode is Opcode.CLOSE:
             return [*self.owed(Ending.CLOSED), self._here.write(frame)]
         is_part = frame.opcode is Opcode.CONT and self._answered
@@ -121,11 +130,20 @@ class Crossing:
         seconds = time.monotonic() - self._started
         return [self._here.write(Frame(Opcode.TEXT, each)) for each in self._conversation.close(ending, seconds)]
 
+    def leave(self) -> None:
+        """The upstream has gone without a word: tell the client what became of its responses."""
+        if self._farewell is not None:
+            self._say_farewell(Ending.CUT, self._farewell)
+        else:
+            self._send_here(b"".join(self.owed(Ending.CUT)))
+
     def end(self, ending: Ending, reason: str) -> None:
         """End it from here: tell the client what became of its responses, and both sides why."""
-        if not self.is_over.is_set():
-            self._send_here(b"".join([*self.owed(ending), self._here.close(GOING_AWAY, reason)]))
+        if self._farewell is not None:
+            self._say_farewell(ending, self._farewell)
+        elif not self.is_over.is_set():
             self._send_there(self._there.close(GOING_AWAY, reason))
+            self._say_farewell(ending, BrokenError(GOING_AWAY, reason))
             self.is_over.set()
 
     async def silence(self, seconds: float) -> None:

@@ -79,7 +79,7 @@ class Switch:
                 crossing.end(ending, "respfix is shut down")
                 await _wait_for(down, trip.config.timeouts.grace)
             elif down.ended.is_set():
-                self._to_client(b"".join(crossing.owed(Ending.CUT)))
+                crossing.leave()
         finally:
             silence.cancel()
             conversation.close(Ending.CUT, 0)
@@ -126,6 +126,7 @@ class Switch:
             silence.cancel()
             broken.cancel()
         await asyncio.sleep(timeouts.grace)
+        crossing.end(Ending.CUT, "")
         up.feed_eof()
 
 

@@ -1,10 +1,10 @@
 """Custom tools that came back as functions.
 
 Servers that know only functions (Chat Completions upstreams) hand a custom tool to the model as a function with one
-text, `input`, and give the client a `function_call` back; Codex 0.135.0 and 0.169.0 refuse to run `apply_patch` from
-one. Where the request declared the tool as custom, and the arguments are the text of exactly `{"input": "…"}`, the call
-is what was asked for. Only the whole arguments prove that, so a call of that name is held until they are there, with
-all that comes behind it; nothing else ever is. This stands behind the repair, where every call has its brackets.
+text, `input`, and give the client a `function_call` back, which is not the tool that it declared. Where the request
+declared the tool as custom, and the arguments are the text of exactly `{"input": "…"}`, the call is what was asked for.
+Only the whole arguments prove that, so a call of that name is held until they are there, with all that comes behind it;
+nothing else ever is. This stands behind the repair, where every call has its brackets.
 """
 
 from __future__ import annotations
