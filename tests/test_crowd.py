@@ -122,7 +122,7 @@ async def sip(port: int) -> None:
 @pytest.mark.timeout(300)
 async def test_slow_readers_hold_back_their_upstreams_instead_of_growing_respfix(figures: Figures) -> None:
     """200 readers at 1 kB a second, and upstreams that never end: memory stands still once the buffers are full."""
-    count, seconds = 200, 8.0
+    count, seconds = 200, 4.0
     event = b'data: {"type":"response.output_text.delta","item_id":"msg_1","delta":"%s"}\n\n' % (b"x" * 4000)
 
     async def pour(upstream: crowd.Upstream) -> None:
@@ -138,7 +138,7 @@ async def test_slow_readers_hold_back_their_upstreams_instead_of_growing_respfix
         tasks += [asyncio.create_task(sip(served.address.port)) for _ in range(count)]
         await upstream.until(count)
         held_back = 0.0
-        while held_back < 3:  # seconds in which nothing more was taken but what the readers have read
+        while held_back < 2:  # seconds in which nothing more was taken but what the readers have read
             sent = upstream.sent
             await asyncio.sleep(0.5)
             held_back = held_back + 0.5 if upstream.sent < sent + count * KIB else 0

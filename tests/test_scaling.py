@@ -127,13 +127,13 @@ async def test_no_stream_is_lost_while_one_of_two_is_drained_and_started_anew(
         instances = [await started(1), await started(2)]
         address = await stack.enter_async_context(balancer(name, tmp_path, ports))
         clients = [asyncio.create_task(client(address)) for _ in range(CLIENTS)]
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.2)
         for number in (1, 2):
             at_stop = instances[number - 1]
             assert await at_stop.stop() == 0
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.5)
             instances[number - 1] = await started(number)
-            await asyncio.sleep(2)
+            await asyncio.sleep(1.2)
         over.set()
         await asyncio.wait_for(asyncio.gather(*clients), START)
         served = [sum(b"POST" in line for line in instance.said) for instance in instances]
