@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import reader
+from clients.install import HERE, UnavailableError, installed, node
 from corpus import STREAMS, mend
 from downstream import config_for, request, through
 from openai import OpenAI
@@ -273,3 +275,22 @@ async def test_openai_python_resumes_what_was_interrupted() -> None:
         seen = await asyncio.to_thread(read)
 
     assert [(event["type"], event["sequence_number"]) for event in reader.events(mend(BROKEN).body)] == seen
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(300)
+async def test_openai_node_resumes_what_was_interrupted() -> None:
+    """Likewise, with openai-node."""
+    try:
+        program, folder = await asyncio.to_thread(lambda: (node(), installed("openai-node-7")))
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    script = HERE / "runners" / "openai_node_resume.mjs"
+    async with serving(replays(BROKEN)) as upstream, running(config_for(upstream)) as address:
+        process = await asyncio.create_subprocess_exec(
+            program, script, folder, f"http://{address}/v1", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, errors = await process.communicate()
+
+    assert b"" == errors
+    assert [[event["type"], event["sequence_number"]] for event in reader.events(mend(BROKEN).body)] == json.loads(out)
