@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "bench"
 LITELLM = "litellm[proxy]==1.106.2"
 SETTLE = 1.0  # seconds from the first connection that is accepted to the first request
-START = 90.0  # seconds; LiteLLM takes twenty on an idle machine
+START = 180.0  # seconds; LiteLLM takes twenty on an idle machine
 
 
 class MissingError(Exception):
@@ -73,6 +73,7 @@ model_list:
   - model_name: "bench"
     litellm_params: {{model: "openai/bench", api_base: "http://127.0.0.1:{origin}/v1", api_key: "sk-bench"}}
 litellm_settings: {{telemetry: false, request_timeout: 600}}
+general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}  # it listens on loopback, for a minute
 """
 
 
@@ -117,13 +118,14 @@ def _respfix_off(directory: Path, port: int, origin: int) -> list[str]:
 
 def _litellm(directory: Path, port: int, origin: int) -> list[str]:
     home = CACHE / "litellm"
-    if not (home / "installed").exists():
+    installed = home / "installed"
+    if not installed.exists() or installed.read_text() != LITELLM:
         steps = ([sys.executable, "-m", "venv", str(home)], [str(home / "bin/pip"), "install", "--quiet", LITELLM])
         for step in steps:
             done = subprocess.run(step, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise MissingError(f"{LITELLM} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-        (home / "installed").touch()
+        installed.write_text(LITELLM)
     (directory / "litellm.yaml").write_text(LITELLM_CONFIG.format(origin=origin))
     program = [str(home / "bin/litellm"), "--config", str(directory / "litellm.yaml")]
     return [*program, "--host", "127.0.0.1", "--port", str(port)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -11,6 +12,7 @@ from bench.contenders import CONTENDERS
 from bench.results import Results, Spread
 
 WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 820, 220, 90, 64, 20, 10
+FAR = 4  # times the median of all bars: what is longer would leave the others no room
 PLAIN, OWN = "#9aa5b1", "#d9480f"  # respfix stands out, also in grey
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'
 
@@ -43,39 +45,45 @@ def draw(read: Results, folder: Path, name: str) -> Iterator[tuple[str, str]]:
 
 
 def chart(title: str, bars: list[tuple[str, Spread, bool]]) -> str:
-    """Horizontal bars on a logarithmic axis, since they differ by hundreds, with the least and the most as a line."""
-    least = 10 ** math.floor(math.log10(max(0.01, min(value.least for _, value, _ in bars)) / 1.2))
-    most = max(value.most for _, value, _ in bars) * 1.05
-    span = math.log10(most / least)
+    """Horizontal bars from zero, the least and the most as a line; what is out of all proportion is broken off."""
+    usual = FAR * statistics.median(value.median for _, value, _ in bars)
+    most = max(value.most for _, value, _ in bars if value.median <= usual)
+    bottom = TOP + len(bars) * (BAR + GAP)
 
     def x(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, math.log10(max(value, least) / least)) / span
+        return LEFT + (WIDTH - LEFT - RIGHT) * min(1.0, value / most)
 
-    bottom = TOP + len(bars) * (BAR + GAP)
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 34}" {FONT} role="img">',
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{bottom + 34}" fill="#ffffff"/>',
         f'<text x="16" y="28" font-size="16" font-weight="600" fill="#1f2933">{escape(title)}</text>',
     ]
-    tick = least
-    while tick <= most:
-        for step in (1, 2, 5):
-            at = tick * step
-            if least <= at <= most:
-                out.append(f'<line x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{TOP - 8}" y2="{bottom}" stroke="#e4e7eb"/>')
-                label = f'<text x="{x(at):.1f}" y="{bottom + 18}" fill="#616e7c" text-anchor="middle">{at:g}</text>'
-                out.append(label)
-        tick *= 10
+    step = _step(most)
+    for at in (step * place for place in range(int(most / step) + 1)):
+        out += [
+            f'<line x1="{x(at):.1f}" x2="{x(at):.1f}" y1="{TOP - 8}" y2="{bottom}" stroke="#e4e7eb"/>',
+            f'<text x="{x(at):.1f}" y="{bottom + 18}" fill="#616e7c" text-anchor="middle">{at:,g}</text>',
+        ]
     for place, (name, value, is_own) in enumerate(bars):
         y = TOP + place * (BAR + GAP)
-        middle = y + BAR / 2
+        middle, end = y + BAR / 2, x(value.median)
         weight, fill = (' font-weight="600"', OWN) if is_own else ("", PLAIN)
         number = f"{value.median:,.0f}" if value.median >= 100 else f"{value.median:.3g}"  # noqa: PLR2004 (three digits)
         out += [
             f'<text x="{LEFT - 10}" y="{middle + 4.5}" text-anchor="end" fill="#1f2933"{weight}>{escape(name)}</text>',
-            f'<rect x="{LEFT}" y="{y}" width="{x(value.median) - LEFT:.1f}" height="{BAR}" fill="{fill}"/>',
-            f'<line x1="{x(value.least):.1f}" x2="{x(value.most):.1f}" y1="{middle}" y2="{middle}" stroke="#323f4b"/>',
-            f'<text x="{x(value.most) + 8:.1f}" y="{middle + 4.5}" fill="#1f2933"{weight}>{number}</text>',
+            f'<rect x="{LEFT}" y="{y}" width="{end - LEFT:.1f}" height="{BAR}" fill="{fill}"/>',
         ]
+        if value.median > most:
+            out.append(f'<path d="M{end - 26} {y + BAR + 3}l10 {-BAR - 6}" stroke="#ffffff" stroke-width="5"/>')
+        else:
+            out.append(f'<path d="M{x(value.least):.1f} {middle}H{x(value.most):.1f}" stroke="#323f4b"/>')
+        after = x(value.most) + 8
+        out.append(f'<text x="{after:.1f}" y="{middle + 4.5}" fill="#1f2933"{weight}>{number}</text>')
     return "\n".join([*out, "</svg>\n"])
+
+
+def _step(most: float) -> float:
+    """A round number of which four to ten make an axis."""
+    power: float = 10 ** math.floor(math.log10(most))
+    return next(power * part for part in (0.1, 0.2, 0.5, 1.0) if most / (power * part) <= 10)  # noqa: PLR2004 (ticks)
