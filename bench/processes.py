@@ -74,5 +74,6 @@ def running(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        if output:
-            output.close()
+        for file in (output, process.stdout):
+            if file:
+                file.close()
