@@ -30,7 +30,7 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\Z))|\r\r\Z")
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _ANY_LINE_END = re.compile(rb"\r\n|\r")
-_PLAIN = re.compile(rb"(?:event: ?([^\r\n]*)\n)?data: ?([^\r\n]*)\n\n")
+_PLAIN = re.compile(rb"(?:event: ?(.*)\n)?data: ?(.*)\n\n")  # where no line ends in CR
 
 
 # How many bytes are shown to the stencil at once: more than one read brings, and little enough to be looked at again.
@@ -122,7 +122,9 @@ class Framer:
         if end is not None:
             block = bytes(self._rest[self._at : end])
             self._pass(end)
-            if plain := _PLAIN.fullmatch(block):  # nearly every frame: an event line, a data line, LF
+            if (
+                plain := None if self._has_cr else _PLAIN.fullmatch(block)
+            ):  # nearly every frame: an event line, a data line
                 event = decoded(plain[1]) if plain[1] is not None else None
                 offset, self._offset = self._offset, self._offset + len(block)
                 return Frame(block, event, plain[2], self._take_faults(), fields=True, offset=offset)
@@ -220,12 +222,18 @@ class Framer:
         """Where the next event begins although no blank line stands before it."""
         at = max(start, self._lined)
         block = self._block = self._block or _Block()
-        while line := _LINE_END.search(self._rest, max(at, self._sought)):
-            if block.begins_anew(bytes(self._rest[at : line.end()])):
+        while (end := self._end_of_line(max(at, self._sought))) is not None:
+            if block.begins_anew(bytes(self._rest[at:end])):
                 return at
-            at = self._lined = self._sought = line.end()
+            at = self._lined = self._sought = end
         self._sought = max(start, len(self._rest) - 1)  # the last byte may be the first half of CR LF
         return None
+
+    def _end_of_line(self, at: int) -> int | None:
+        if self._has_cr:
+            found = _LINE_END.search(self._rest, at)
+            return found.end() if found else None
+        return self._rest.find(b"\n", at) + 1 or None  # an image is one line of a megabyte
 
     def _divide(self, raw: bytes) -> Iterator[bytes]:
         """Divide a block that holds several events at the lines where a new one begins."""
