@@ -219,7 +219,7 @@ def growth(read: Results) -> str:
             for name in read.names(f"streams/{counts[0]}")
         ]
         head = ["µs per event", *(f"{count:,} stream{'s' * (count > 1)}" for count in counts)]
-        out += "## Many streams\n\n2,000 events a second over all of them, paced.\n\n" + table(head, rows)
+        out += "## Many streams\n\n4,000 events a second over all of them, paced.\n\n" + table(head, rows)
     if "large" in read:
         rows = [
             [_title(name), f"{read.cost('large', name).median / 1000:.2f}", _times(read, "large", name, "bare")]
@@ -240,10 +240,16 @@ def memory(read: Results) -> str:
         out += table(["idle streams", "KiB each", "streams"], rows)
     if "busy" in read:
         rows = [
-            [_title(name), f"{read.grown('busy', name).median / 2**20:.2f}", f"{budget.TEXT / 2**20:.2f}"]
+            [
+                _title(name),
+                *(f"{read.grown('busy', name, when).median / 2**20:.2f}" for when in ("grown", "peak")),
+                f"{budget.TEXT / 2**20:.2f}",
+            ]
             for name in read.names("busy")
         ]
-        out += table(["200,000 deltas", "MiB per stream at most", "MiB of text"], rows)
+        out += table(
+            ["200,000 deltas", "MiB per stream", "at most, while its closing events leave", "MiB of text"], rows
+        )
     return "## Memory\n\n" + out if out else ""
 
 

@@ -88,9 +88,9 @@ class Results:
         """Bytes of each idle stream."""
         return self._over(scenario, lambda turn: float(turn[name]["memory"]))
 
-    def grown(self, scenario: str, name: str) -> Spread:
-        """Bytes by which each stream has made the process grow."""
-        return self._over(scenario, lambda turn: turn[name]["grown"] / turn[name]["streams"])
+    def grown(self, scenario: str, name: str, when: str = "grown") -> Spread:
+        """Bytes by which each stream has made the process grow before its closing events, or at its `peak`."""
+        return self._over(scenario, lambda turn: turn[name][when] / turn[name]["streams"])
 
     def streams(self, scenario: str, name: str) -> int:
         """How many there were at once."""

@@ -56,11 +56,11 @@ def _scenarios() -> Iterator[Scenario]:
         yield Scenario(f"length/{shape}/2000", Plan(shape, streams=40, deltas=2000, burst=20), PAIR)
         yield Scenario(f"length/{shape}/200000", Plan(shape, streams=2, deltas=200_000, burst=20), PAIR)
     for count in (1, 10, 100, 1000):
-        plan = Plan("sub2api-an", streams=count, deltas=6000 // count, rate=2000, is_stamped=True)
+        plan = Plan("sub2api-an", streams=count, deltas=max(30, 6000 // count), rate=4000, is_stamped=True)
         yield Scenario(f"streams/{count}", plan, PAIR)
     idle = Plan("sub2api-an", streams=2000, is_held=True)
     yield Scenario("idle", idle, BETWEEN, is_quick=True, is_fresh=True, most_rounds=1)
-    busy = Plan("sub2api-an", streams=2, deltas=200_000, burst=20)
+    busy = Plan("sub2api-an", streams=2, deltas=200_000, burst=20, rate=40_000)
     yield Scenario("busy", busy, PAIR, is_fresh=True, most_rounds=3)
 
 
