@@ -202,9 +202,9 @@ def test_what_should_have_come_is_what_the_repair_sends() -> None:
     assert judge(due).is_clean
 
 
-@pytest.mark.parametrize("faulty", FAULTY, ids=str)
+@pytest.mark.parametrize("faulty", [stream for stream in FAULTY if not stream.request], ids=str)
 def test_whatever_is_repaired_is_found(faulty: Stream) -> None:
-    """In every broken stream of the corpus, and each place is one in the stream."""
+    """In every broken stream whose body alone shows it, and each place is one in the stream."""
     judgement = judge(faulty.body, faulty.ending, faulty.dialect)
     repaired = {slug for slug in faulty.defects if not DEFECTS[slug].is_companion}
 
