@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
-from pathlib import Path
 from xml.sax.saxutils import escape
 
 from bench.contenders import CONTENDERS
@@ -17,31 +15,27 @@ PLAIN, OWN = "#9aa5b1", "#d9480f"  # respfix stands out, also in grey
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'
 
 
-def draw(read: Results, folder: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Write the plots for which there are numbers; give their files and titles."""
-    made = []
-    for kind, title in (
-        ("paced", "CPU time of one event, one at a time"),
-        ("burst", "CPU time of one event, in bursts of 20"),
-    ):
+Plots = dict[str, tuple[str, str]]
+"""By file: what it shows, and its SVG."""
+
+
+def draw(read: Results) -> Plots:
+    """The plots for which there are numbers."""
+    made: Plots = {}
+    kinds = (("paced", "CPU time of one event, one at a time"), ("burst", "CPU time of one event, in bursts of 20"))
+    for kind, title in kinds:
         scenario = f"{kind}/sub2api-an"
         if scenario in read:
             names = [each for each in read.names(scenario) if each in CONTENDERS and each != "direct"]
             bars = [(CONTENDERS[each].title, read.cost(scenario, each), each == "respfix") for each in names]
-            file = f"{name}-{kind}.svg"
-            (folder / file).write_text(chart(f"{title}: Sub2API's stream, µs", bars))
-            made.append((file, title))
+            made[f"{kind}.svg"] = title, chart(f"{title}: Sub2API's stream, µs", bars)
     scenario = "paced/sub2api-an"
     if scenario in read and "direct" in read.names(scenario):
-        names = [each for each in read.names(scenario) if each != "direct"]
-        bars = [
-            (CONTENDERS[each].title, read.latency(scenario, each, "p99"), each == "respfix")
-            for each in read.names(scenario)
-        ]
+        names = read.names(scenario)
+        bars = [(CONTENDERS[each].title, read.latency(scenario, each, "p99"), each == "respfix") for each in names]
         title = "Latency of one event, p99"
-        (folder / f"{name}-latency.svg").write_text(chart(f"{title}: 100 streams, 4,000 events/s, µs", bars))
-        made.append((f"{name}-latency.svg", title))
-    return iter(made)
+        made["latency.svg"] = title, chart(f"{title}: 100 streams, 4,000 events/s, µs", bars)
+    return made
 
 
 def chart(title: str, bars: list[tuple[str, Spread, bool]]) -> str:

@@ -60,17 +60,29 @@ def write(results: dict[str, Any], folder: Path, name: str = "results") -> int:
     """Write tables and plots; a whole run writes the documentation's page, too."""
     read = Results(results)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = plots.draw(read, folder, name)
-    tables = "\n".join(section for section in (make(read) for make in SECTIONS) if section)
-    (folder / f"{name}.md").write_text(_embedded(drawn, "") + tables)
+    drawn = plots.draw(read)
+    for file, (_, plot) in drawn.items():
+        (folder / f"{name}-{file}").write_text(plot)
+    (folder / f"{name}.md").write_text(_embedded(drawn, f"{name}-") + tables(read))
     if name == "results":
-        PAGE.write_text(INTRODUCTION + _embedded(drawn, "../bench/results/") + tables + "\n" + METHOD)
-    sys.stdout.write(tables)
+        PAGE.write_text(page(results))
+    sys.stdout.write(tables(read))
     return 0
 
 
-def _embedded(drawn: Iterable[tuple[str, str]], where: str) -> str:
-    return "".join(f"![{title}]({where}{file})\n\n" for file, title in drawn)
+def tables(read: Results) -> str:
+    """Everything for which there are numbers."""
+    return "\n".join(section for section in (make(read) for make in SECTIONS) if section)
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page of the documentation."""
+    read = Results(results)
+    return INTRODUCTION + _embedded(plots.draw(read), "../bench/results/results-") + tables(read) + "\n" + METHOD
+
+
+def _embedded(drawn: plots.Plots, where: str) -> str:
+    return "".join(f"![{title}]({where}{file})\n\n" for file, (title, _) in drawn.items())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

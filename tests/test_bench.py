@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -138,3 +139,12 @@ def test_a_plot_shows_every_number() -> None:
     assert ["near", "10", "next to it", "12", "far", "999"] == re.findall(r">([^<]+)</text>", drawn)[-6:]
     assert widths == sorted(widths)
     assert widths[2] < 2 * widths[0]
+
+
+def test_the_page_is_made_of_the_results(root: Path) -> None:
+    """Nobody writes numbers by hand."""
+    results = root / "bench/results/results.json"
+    if not results.exists():
+        pytest.skip("nobody has measured yet: make bench")
+
+    assert report.page(json.loads(results.read_text())) == (root / "docs/performance.md").read_text()
