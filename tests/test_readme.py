@@ -433,7 +433,7 @@ def test_every_refusal_is_explained(readme: Path) -> None:
         code
         for code in codes
         if not any(
-            len(part) > 11 and part in before[-200:] + call[:300]
+            len(part) > 11 and part in before[-300:] + call[:300]
             for before, call in pairwise(calls)
             if f'"{code}"' in call[:200]
             for part in explained
