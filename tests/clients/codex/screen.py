@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -27,6 +28,7 @@ COLUMNS, LINES = 300, 150  # so large that nothing is folded or scrolls away
 QUIET = 0.3  # seconds without a byte, after which the last frame of a turn is drawn
 SPINNER = range(0x2800, 0x2900)  # Braille
 WORKING = "esc to interrupt"
+STATE = re.compile(rb"\x1b\]7501;state=(\w+)")  # 0.169 also says it in a sequence of its own; pyte knows nothing of it
 PROMPT, SAID, ERROR = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}", "•", "■"
 
 
@@ -65,6 +67,7 @@ class Terminal:
         os.close(slave)
         self.screen = Screen(self.type)
         self._stream = pyte.ByteStream(self.screen)
+        self._state = b""
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -88,6 +91,7 @@ class Terminal:
         with suppress(OSError):  # the process is gone
             data = os.read(self._master, 1 << 16)
             self._stream.feed(data)
+            self._state = (STATE.findall(data) or [self._state])[-1]
             return bool(data)
         return False
 
@@ -106,9 +110,9 @@ class Terminal:
 
     @property
     def is_working(self) -> bool:
-        """Whether the spinner turns, or the screen says how to stop it."""
+        """Whether the spinner turns, the screen says how to stop it, or the state is said to be so."""
         spins = bool(self.screen.titles) and ord(self.screen.titles[-1][:1] or " ") in SPINNER
-        return spins or any(WORKING in line for line in self.lines)
+        return spins or self._state == b"working" or any(WORKING in line for line in self.lines)
 
     def settle(self) -> None:
         """Draw until nothing more comes."""
