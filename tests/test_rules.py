@@ -129,6 +129,50 @@ def test_counts_that_are_text_are_numbers() -> None:
     } == ended(*WHOLE[:-1], completed(message(text="Hello"), usage=usage))["usage"]
 
 
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"input_tokens": None, "output_tokens": 5, "total_tokens": 12}, (7, 5, 12)),
+        ({"input_tokens": 7, "total_tokens": 12}, (7, 5, 12)),
+        ({"input_tokens": 7, "total_tokens": 3}, (7, 0, 3)),
+        ({"total_tokens": 12}, (0, 0, 12)),
+        ({"input_tokens": 7}, (7, 0, 7)),
+    ],
+    ids=str,
+)
+def test_a_count_that_is_missing_is_the_rest_of_the_total(usage: Event, counts: tuple[int, int, int]) -> None:
+    """Where two of the three numbers are known; what nobody can know is nothing."""
+    whole = ended(*WHOLE[:-1], completed(message(text="Hello"), usage=usage))["usage"]
+
+    assert counts == (whole["input_tokens"], whole["output_tokens"], whole["total_tokens"])
+
+
+@pytest.mark.parametrize("output", [[[None]], ["Hello"], [None, message(text="Hello")]], ids=repr)
+def test_an_entry_that_is_no_item_is_replaced(output: list[Any]) -> None:
+    """It is counted, like everything that is repaired."""
+    end = event("response.completed", response=response("completed") | {"output": output})
+    repaired = run(*WHOLE[:-1], end)
+
+    assert [["msg"]] == [[item["id"] for item in ended(*WHOLE[:-1], end)["output"]]]
+    assert {"wrong-output", "empty-output"} & repaired.report.defects.keys()
+
+
+def test_a_call_at_a_place_of_its_own_is_another_call() -> None:
+    """Although its call_id is one that is open: both its id and its index are new."""
+    events = [*created(), *called("{}")[:2], added(call("other") | {"call_id": "call_fc"}, 1), completed()]
+
+    assert 2 == len([line for line in mended(*events) if line.startswith("item.added")])
+
+
+def test_an_item_keeps_the_type_that_it_was_announced_with() -> None:
+    """A vendor's item that is closed with content is the one that was announced, and no message."""
+    vendor: Event = {"id": "v", "type": "vendor", "role": "assistant"}
+    said_last = vendor | {"content": [{"type": "output_text", "text": "Hello", "annotations": []}]}
+    lines = mended(*created(), added(vendor), done(said_last), completed(said_last))
+
+    assert ["item.added 0 v", "item.done 0 v Hello"] == [line for line in lines if line.startswith("item.")]
+
+
 def test_a_terminal_event_whose_response_is_null_has_one() -> None:
     """It is made of what was said."""
     assert HELLO == mended(*WHOLE[:-1], event("response.completed", response=None))

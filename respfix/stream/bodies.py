@@ -261,18 +261,24 @@ class Bodies:
             return dict(NO_USAGE) if self.triage.mend("missing-usage") else usage
         changes: Body = {}
         neutral: Body = {}
+        counts: dict[str, int | None] = {}
         for tokens, chat_tokens, details, chat_details, detail in USAGE:
             for key, chat_key in ((tokens, chat_tokens), (details, chat_details)):
                 if key not in usage and chat_key in usage:
                     changes |= {key: usage[chat_key], chat_key: REMOVED}
             count, given = changes.get(tokens, usage.get(tokens)), changes.get(details, usage.get(details))
-            changes[tokens] = count if type(count) is int else whole_number(count) or 0
+            counts[tokens] = count if type(count) is int else whole_number(count)
             if isinstance(given, dict) and type(given.get(detail)) is not int:
                 changes[details] = {**given, detail: whole_number(given.get(detail)) or 0}
             elif details not in usage and details not in changes:
                 neutral[details] = {detail: 0}
-        if type(total := usage.get("total_tokens")) is not int:
-            changes["total_tokens"] = whole_number(total) or changes["input_tokens"] + changes["output_tokens"]
+        total = whole_number(usage.get("total_tokens"))
+        said = sum(count for count in counts.values() if count is not None)
+        is_rest_known = total is not None and total >= said and list(counts.values()).count(None) == 1
+        rest = total - said if total is not None and is_rest_known else 0
+        changes |= {tokens: rest if count is None else count for tokens, count in counts.items()}
+        if type(usage.get("total_tokens")) is not int:
+            changes["total_tokens"] = total or changes["input_tokens"] + changes["output_tokens"]
         whole = altered(usage, changes)
         if whole is not usage and not self.triage.mend("incomplete-usage"):
             whole = usage

@@ -33,7 +33,7 @@ class Output(Repair):
         items = self.as_they_left()
         whole = [self._entry(item, by_item.get(id(item))) for item in items]
         output = [entry for entry in whole if entry is not None]
-        if isinstance(came, list) and len(came) == len(output):
+        if isinstance(came, list) and len(came) == len(entries) == len(output):
             if all(map(same, came, output)):
                 return body
             as_listed = [id(match[place]) for place in range(len(entries))]

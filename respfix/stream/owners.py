@@ -68,7 +68,8 @@ class Owners(Brackets):
         if (known := self.ledger.by_id(names.id)) is not None:
             return known
         called = self.ledger.by_call(names.call_id)
-        if called is not None and (not called.is_done or names.id is None):
+        is_elsewhere = names.index is not None and self.ledger.by_index(names.index) is not called
+        if called is not None and (names.id is None or not (called.is_done or is_elsewhere)):
             return called
         for item in self.ledger.open_items():
             if item.kind.type != kind.type:

@@ -137,7 +137,9 @@ class Repair(Owners):
         if not isinstance(body, dict):
             self.drop(event, "event-without-item")
             return
-        kind, names = kind_of(type_of_item(body)), names_in(event, body)
+        names = names_in(event, body)
+        known = self.ledger.by_id(names.id)
+        kind = known.kind if known and known.kind.type == body.get("type") else kind_of(type_of_item(body))
         item = self.ledger.find(names, {kind.type})
         if item is not None and item.is_done:
             self.drop(event, "repeated-item-done")
