@@ -1,9 +1,9 @@
 # Needs Python 3.11 or newer and nothing else; everything is installed into .venv. `make test PYTHON=python3.13` chooses one.
 PYTHON ?= python3
 BIN = .venv/bin
-ENGINE = corpus frames hostile_bytes mender properties rules splice stencil
+ENGINE = corpus echoes frames hazards hostile_bytes mender properties rules splice stencil
 
-.PHONY: bench bench-quick check cost coverage crowd docs soak test test-clients test-codex
+.PHONY: bench bench-quick check cost coverage crowd docs fuzz mutants soak test test-clients test-codex
 
 test: .venv/test
 	@$(BIN)/pytest
@@ -43,6 +43,14 @@ bench-quick: .venv/test
 # What an event may cost the repair from now on; tests/test_cost.py fails when it costs 5 % more.
 cost: .venv/test
 	@$(BIN)/python -m bench.cost --record
+
+# Ten minutes of bodies that a fuzzer thinks of; what breaks a promise is left as tests/crash-….
+fuzz: .venv/dev
+	@cd tests && ../$(BIN)/python -m fuzz.fuzz_mender -max_total_time=600
+
+# Small changes to one file of the repair, and which of them no test notices: `make mutants OF=door`.
+mutants: .venv/test
+	@$(BIN)/pip install --quiet mutmut && $(BIN)/mutmut run "respfix.stream.$(OF)*" && $(BIN)/mutmut results
 
 check: .venv/dev
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

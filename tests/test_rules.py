@@ -33,7 +33,7 @@ from test_mender import (
     text_done,
 )
 
-from respfix.stream import Ending, Options
+from respfix.stream import Ending, Limits, Options
 from respfix.stream.values import whole_number
 
 NAMES = {"item_id": "msg", "output_index": 0, "content_index": 0}
@@ -466,9 +466,57 @@ def test_for_codex_numbers_rise_although_a_message_waits() -> None:
         *said("Hello")[1:],
         completed(message(text="Hello"), call(arguments="{}")),
     ]
-    numbers = [body["sequence_number"] for body in left(*numbered(events), dialect="codex")]
+    repaired = run(*numbered(events), dialect="codex")
+    numbers = [body["sequence_number"] for body in reader.events(repaired.body)]
 
     assert sorted(set(numbers)) == numbers
+    assert "sequence-number-not-rising" not in repaired.report.defects
+
+
+def test_for_codex_what_waited_and_left_makes_room() -> None:
+    """The bound is one of what waits at a time."""
+    turns = [
+        one
+        for n in (0, 2, 4)
+        for one in (
+            *said("Hello", index=n, item_id=f"m{n}")[:3],
+            *called("{}", index=n + 1, item_id=f"f{n}"),
+            *said("Hello", index=n, item_id=f"m{n}")[3:],
+        )
+    ]
+    repaired = run(*created(), *turns, completed(), dialect="codex", limits=Limits(held_frames=5))
+
+    assert repaired.report.stopped is None
+    assert 0 == repaired.report.held
+
+
+def test_what_was_inserted_and_dropped_is_counted() -> None:
+    """Each event that came and did not leave, and each that left and did not come."""
+    events = [*created(), added(message()), added(message()), *said("Hello")[1:5], WHOLE[-1]]
+    repaired = run(*events)
+    made = [body for body in reader.events(repaired.body) if body["type"] not in {one["type"] for one in events}]
+
+    assert (1, len(made)) == (repaired.report.dropped, repaired.report.inserted)
+    assert repaired.report.events_out == repaired.report.events_in - 1 + repaired.report.inserted
+
+
+def test_a_number_that_is_text_is_a_number() -> None:
+    """It is of the wrong kind, and the next one counts from it."""
+    events: list[Event] = numbered(WHOLE)
+    events[4] |= {"sequence_number": "4"}
+    repaired = run(*events)
+
+    assert list(range(len(events))) == [body["sequence_number"] for body in reader.events(repaired.body)]
+    assert 1 == repaired.report.defects["wrong-kind"]
+    assert "sequence-number-not-rising" not in repaired.report.defects
+
+
+def test_a_call_that_nobody_can_name_keeps_its_index() -> None:
+    """It leaves as it came."""
+    orphan = args("{}", 5, "f5")
+    out = left(*created(), orphan, *said("Hello"), completed(message(text="Hello")))
+
+    assert orphan.items() <= next(body for body in out if body["type"] == orphan["type"]).items()
 
 
 def test_for_codex_numbers_rise_where_others_overtake_a_message() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from respfix.stream.event import COMMENT, DONE, Event
+from respfix.stream.event import Event
 from respfix.stream.grammar import ITEM_ADDED, ITEM_DONE, KEEPALIVE, PLACES, PREFIX, Role
 from respfix.stream.splice import same
 from respfix.stream.values import rises, whole_number
@@ -142,9 +142,9 @@ class Door:
             if draft.item is not self._last:
                 self._interrupt(draft.item)
             self._place(draft, draft.item, changes)
-        if event.type not in (COMMENT, DONE) and _takes_number(event):
+        if _takes_number(event):
             self._number(draft, changes)
-        if draft.event.is_made and event.type != COMMENT:
+        if event.is_made:
             self._out.append(Event.made(event.type, **{**event.body, **changes, "type": event.type}))
             self.triage.report.inserted += 1
         elif changes:
@@ -170,7 +170,6 @@ class Door:
             self._open[id(item)] = item
         elif event.type == ITEM_DONE:
             self._open.pop(id(item), None)
-            self._faded.discard(id(item))
         came = event.body.get("output_index")
         if item.index is None or same(came, item.index):
             return
