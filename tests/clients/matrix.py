@@ -16,6 +16,7 @@ from typing import Any
 from clients import results
 from clients.install import UnavailableError
 from clients.measure import measure
+from clients.reasons import HEALTHY
 from clients.results import Figures, Row
 from clients.table import CLIENTS, Client
 
@@ -42,8 +43,8 @@ def measured(client: Client, respfix: str) -> dict[str, Any]:
 
 
 def measured_again(row: Row, line: dict[str, Any], respfix: str) -> dict[str, Any]:
-    """Measure what was broken through respfix, and only that."""
-    broken = [cell.case.name for cell in row.cells if cell.is_broken]
+    """Measure what was broken through respfix, and only that; what leaves untouched is broken in any case."""
+    broken = [cell.case.name for cell in row.cells if cell.is_broken and row.reason(cell) != HEALTHY]
     if not broken:
         return line
     seen = measure(row.client, results.needing(row.client, broken))

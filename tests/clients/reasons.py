@@ -11,6 +11,7 @@ from clients.cases import FAILED, FAILED_LATE, STREAMS, Case
 from clients.verdicts import GOOD, Verdict
 from clients.wire import events
 
+HEALTHY = "healthy"
 Straight = Mapping[str, Verdict]  # what the client makes of each stream as it comes
 
 
@@ -73,7 +74,7 @@ def _carries_on(case: Case, relayed: Verdict, straight: Straight) -> bool:
 RULES = (
     Rule("says-no-usage", "the upstream does not say how many tokens there were", _says_no_usage),
     Rule(
-        "healthy",
+        HEALTHY,
         "OpenAI itself may send this stream, so respfix leaves it byte for byte; the client breaks on it",
         _is_healthy,
     ),

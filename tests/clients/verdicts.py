@@ -59,7 +59,7 @@ def judge(case: Case, seen: Seen, straight: Mapping[str, Seen]) -> Verdict:
     if seen.requests > _allowed(case, straight):
         return Verdict.STORM
     if case.fails:
-        return _told(seen.reading, straight[case.name].reading)
+        return _told(seen, straight[case.name])
     wanted = [like.reading]
     if case.row is not None and case.row.status == "incomplete":
         wanted.append(straight[f"{case.base}.{INCOMPLETE}"].reading)
@@ -67,11 +67,14 @@ def judge(case: Case, seen: Seen, straight: Mapping[str, Seen]) -> Verdict:
     return Verdict.UNREAD if worst is Verdict.SAME and not like.reading.says_something else worst
 
 
-def _told(reading: Reading, straight: Reading) -> Verdict:
+def _told(seen: Seen, straight: Seen) -> Verdict:
     """Judge the reading of a failure: it must be told, and no word be lost that came before it."""
-    if not is_noticed(reading):
+    if not is_noticed(seen.reading):
         return Verdict.SILENT
-    return Verdict.SAME if reading.streamed_text.startswith(straight.streamed_text) else Verdict.TEXT
+    # A client that was told of nothing may have gone on to a next step, with words of its own.
+    same_steps = seen.requests == straight.requests
+    lost = same_steps and not seen.reading.streamed_text.startswith(straight.reading.streamed_text)
+    return Verdict.TEXT if lost else Verdict.SAME
 
 
 def _allowed(case: Case, straight: Mapping[str, Seen]) -> int:
