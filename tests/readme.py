@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from clients.page import summary
 
 from respfix.cli import SERVE_FLAGS
 from respfix.config import SETTINGS
@@ -80,8 +81,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PARTS: dict[str, Callable[[], str]] = {"events": events, "defects": defects, "settings": settings}
-PROSE = {"defects": {2, 3}, "settings": {4}}  # the cells that are translated
+PARTS: dict[str, Callable[[], str]] = {"clients": summary, "events": events, "defects": defects, "settings": settings}
+PROSE: dict[str, set[int]] = {"clients": set(), "defects": {2, 3}, "settings": {4}}  # the cells that are translated
 
 
 def table(part: str) -> dict[str, list[str]]:

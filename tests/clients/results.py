@@ -149,10 +149,12 @@ def save(content: dict[str, Any]) -> None:
     def lines(rows: dict[str, Any]) -> str:
         return ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
 
-    FILE.write_text(
+    whole = FILE.with_suffix(".new")
+    whole.write_text(
         f'{{\n"cases": {json.dumps(content["cases"])},\n'
         f'"clients": {{\n{lines(ordered)}\n}},\n"skipped": {{\n{lines(content["skipped"])}\n}}\n}}\n'
     )
+    whole.replace(FILE)  # readers find the old file or the new one
 
 
 def rows() -> list[Row]:

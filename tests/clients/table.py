@@ -64,6 +64,7 @@ ROWS = (
         "openai-python-2",
         "openai_python.py",
         "stream",
+        daily=True,
     ),
     Client(
         "openai-python-2-async",
@@ -147,7 +148,9 @@ ROWS = (
         "agent-framework", "Microsoft agent-framework", "agent-framework", "microsoft_agent_framework.py", daily=True
     ),
     Client("pydantic-ai", "pydantic-ai", "pydantic-ai", "pydantic_agent.py", bases=SOME),
-    Client("litellm-responses", "litellm, `responses(stream=True)`", "litellm", "litellm_sdk.py", "responses"),
+    Client(
+        "litellm-responses", "litellm, `responses(stream=True)`", "litellm", "litellm_sdk.py", "responses", bases=SOME
+    ),
     Client("litellm-chat", "litellm, `completion(stream=True)`", "litellm", "litellm_sdk.py", "chat", bases=SOME),
     Client("llama-index", "LlamaIndex", "llama-index", "llamaindex.py", bases=SOME),
     Client("agno", "agno", "agno", "agno_agent.py", bases=(*SOME, "calls")),
