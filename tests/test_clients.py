@@ -92,7 +92,8 @@ def test_each_fault_that_breaks_a_client_is_read_every_day_by_one_that_breaks() 
         cell.case.row
         for row in MEASURED.values()
         for cell in row.cells
-        if cell.case.row and is_broken_straight(cell) and cell.case.name in read.get(row.client.name, ())
+        if cell.case.row and is_broken_straight(cell)
+        if row.client.name.startswith("codex") or cell.case.name in read.get(row.client.name, ())
     }
 
     assert [] == [row.name for row in ROWS if row in everyones() and row not in shown]
