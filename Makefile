@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer and nothing else; everything is installed into .venv. `make test PYTHON=python3.13` chooses one.
 PYTHON ?= python3
 BIN = .venv/bin
-ENGINE = corpus echoes frames hazards hostile_bytes mender properties rules splice stencil
+ENGINE = asked corpus echoes frames hazards hostile_bytes mender properties relay_resume relay_websocket rules splice stencil unfold
 
 .PHONY: bench bench-quick check cost coverage crowd docs fuzz mutants soak test test-clients test-codex
 

@@ -414,6 +414,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "openai-node: unhandled event; usage counted twice",
                 "it is dropped; a second terminal event after response.failed makes way for an error event",
                 breaks=_of(NODE),
+                may_break=_of(PYTHON),
             ),
         ),
         "keys": (

@@ -333,7 +333,7 @@ class Repair(Owners):
         if event.type.startswith(PREFIX):
             self.open_response()
             names = names_in(event, event.body)
-            item = self.ledger.by_id(names.id) or self.ledger.by_index(names.index)
+            item = self.ledger.by_id(names.id) if names.id else self.ledger.by_index(names.index)
             came = event.body.get("item_id")
             if item is not None and isinstance(came, str) and came != item.id and self.triage.mend("changed-item-id"):
                 changes["item_id"] = item.id
