@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Figures
+from packages import uv_environment
 from test_demo import serving
 
 import respfix
@@ -33,13 +34,9 @@ def uv(*arguments: str | Path, cwd: Path = ROOT) -> str:
     program = Path(sys.executable).parent / "uv"
     if not program.exists():
         pytest.skip("uv is not installed; it comes with `pip install -e '.[dev]'`")
-    # What pip is told about certificates and extra wheels, uv is told under other names.
-    known = {"SSL_CERT_FILE": "PIP_CERT", "UV_FIND_LINKS": "PIP_FIND_LINKS", "UV_DEFAULT_INDEX": "PIP_INDEX_URL"}
-    told = {name: os.environ[other] for name, other in known.items() if os.environ.get(other)}
     done = subprocess.run(
-        [program, *arguments], cwd=cwd, text=True, capture_output=True, check=False,
-        env={**os.environ, **told},
-    )  # fmt: skip
+        [program, *arguments], cwd=cwd, text=True, capture_output=True, check=False, env=uv_environment()
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

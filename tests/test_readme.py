@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from clients.install import UnavailableError, installed, node
+from packages import uv_environment
 from readme import PART, PARTS, READMES, ROOT, current, events_of, table
 from test_demo import serving
 
@@ -166,11 +167,7 @@ def kit(tmp_path: Path) -> dict[str, str]:
     for name in ("pipx", "uv", "uvx"):
         (folder / name).symlink_to(tools / name)
     homes = {"PIPX_HOME": "pipx", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man", "UV_TOOL_DIR": "uv"}
-    known = {"SSL_CERT_FILE": "PIP_CERT", "UV_FIND_LINKS": "PIP_FIND_LINKS", "UV_DEFAULT_INDEX": "PIP_INDEX_URL"}
-    return {
-        **os.environ, **bare(folder), **{name: str(tmp_path / home) for name, home in homes.items()},
-        **{name: os.environ[other] for name, other in known.items() if os.environ.get(other)},
-    }  # fmt: skip
+    return {**uv_environment(), **bare(folder), **{name: str(tmp_path / home) for name, home in homes.items()}}
 
 
 @pytest.mark.install
