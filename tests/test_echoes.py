@@ -220,6 +220,8 @@ def test_numbers_rise_where_others_speak_while_something_waits() -> None:
     events = numbered(
         [*created(), *later(0, "Hello"), *second[:3], event("response.tomorrow"), *second[3:], completed()]
     )
-    numbers = [body["sequence_number"] for body in reader.events(run(*events, on=BOTH).body)]
+    repaired = run(*events, on=BOTH)
+    numbers = [body["sequence_number"] for body in reader.events(repaired.body)]
 
     assert sorted(set(numbers)) == numbers
+    assert "sequence-number-not-rising" not in repaired.report.defects

@@ -646,6 +646,38 @@ def test_a_name_that_is_no_text_gives_way_to_one_that_is() -> None:
     assert "run" == announced["name"]
 
 
+def test_nothing_said_after_a_value_is_closed_is_dropped() -> None:
+    """An empty delta opens no second part."""
+    events = [*WHOLE[:6], text(""), *WHOLE[6:]]
+
+    assert HELLO == mended(*events)
+    assert 1 == run(*events).report.defects["delta-without-text"]
+
+
+def test_raw_reasoning_may_come_whole() -> None:
+    """Healthy servers send it without a delta; it is said only in a stream that is repaired anyway."""
+    names = {"item_id": "rs", "output_index": 0, "content_index": 0}
+    told: Event = {"type": "reasoning_text", "text": "Long."}
+    whole = reasoning() | {"content": [told]}
+    events = [
+        *created(),
+        added(reasoning()),
+        event("part.added", part=told | {"text": ""}, **names),
+        event("response.reasoning_text.done", text="Long.", **names),
+        event("part.done", part=told, **names),
+        done(whole),
+        *said("Hello", index=1),
+    ]
+    healthy = [*events, completed(whole, message(text="Hello"))]
+
+    assert encoded(healthy) == run(*healthy).body
+    assert ["reasoning_text.delta"] == [
+        body["type"].removeprefix("response.")
+        for body in left(*events[:2], text("Hi", None, "other"), *events[2:])
+        if body["type"].endswith("reasoning_text.delta")
+    ]
+
+
 def test_an_item_that_was_announced_with_an_empty_part_and_said_nothing_is_closed_empty() -> None:
     """A part that never opened is not closed either, and repairing again changes nothing."""
     snapshot = message() | {"content": [{"type": "output_text", "text": "", "annotations": []}]}

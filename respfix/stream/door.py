@@ -159,19 +159,19 @@ class Door:
         for other in self._open.values() if self.dialect.one_breath else ():
             if other is not item:
                 for part in other.all_parts():
-                    part.was_interrupted = part.was_interrupted or (part.has_spoken and not part.is_valued)
+                    part.was_interrupted = part.was_interrupted or part.has_spoken
 
     def _place(self, draft: Draft, item: Item, changes: dict[str, Any]) -> None:
-        """Give the event its item's index; an item gets its own when its added leaves."""
+        """Give the event its item's index; an item gets its own when the first of its events leaves, its added."""
         event = draft.event
-        if event.type == ITEM_ADDED and item.index is None:
+        if item.index is None:
             item.index = self._next_index
             self._next_index += 1
             self._open[id(item)] = item
         elif event.type == ITEM_DONE:
             self._open.pop(id(item), None)
         came = event.body.get("output_index")
-        if item.index is None or same(came, item.index):
+        if same(came, item.index):
             return
         slug = "wrong-kind" if whole_number(came) == item.index else "wrong-output-index"
         if draft.event.is_made or self.triage.mend("missing-output-index" if came is None else slug):
