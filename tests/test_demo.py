@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -313,10 +313,21 @@ def test_both_ports_can_be_asked_until_they_are_stopped() -> None:
     assert "POST /v1/responses 200" in log
 
 
+def two_free_ports() -> int:
+    """Give the first of two neighbours that nobody uses, below those that the system gives to connections."""
+    for port in range(20_000, 30_000, 2):
+        with (
+            suppress(OSError),
+            socket.create_server(("127.0.0.1", port)),
+            socket.create_server(("127.0.0.1", port + 1)),
+        ):
+            return port
+    raise AssertionError("10,000 ports are in use")
+
+
 def test_the_ports_can_be_chosen() -> None:
     """The server's and the next one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1] - 1
+    port = two_free_ports()
     with serving("--port", str(port)) as (_, urls):
         assert urls == {"broken": f"http://127.0.0.1:{port}/v1", "respfix": f"http://127.0.0.1:{port + 1}/v1"}
 
