@@ -200,13 +200,26 @@ SEEN = ("error", "status", "streamed_text", "streamed_reasoning", "texts", "refu
         pytest.param(NODE, Family.OPENAI_NODE, id=NODE, marks=pytest.mark.clients),
     ],
 )
-def test_nobody_breaks_who_was_said_to_work(sdk: str, family: Family) -> None:
-    """An SDK that gets something else from a recording than from its repair is never promised that it works."""
+def test_the_verdict_is_true(sdk: str, family: Family) -> None:
+    """An SDK that gets something else from a recording than from its repair is never promised that it works.
+
+    And hardly one is said to break that gets the same; none beyond those listed below.
+    """
     if reason := missing(sdk):
         pytest.skip(reason)
     before, after = direct(sdk), readings(sdk)
     broken = {name for name in BROKEN if any(getattr(before[name], key) != getattr(after[name], key) for key in SEEN)}
     works = {name for name in BROKEN for one in judged(name).verdicts if one.family is family and one.word == "works"}
 
+    breaks = {name for name in BROKEN for one in judged(name).verdicts if one.family is family and one.word == "breaks"}
+
     assert len(broken) > 30
     assert set() == broken & works
+    assert breaks - broken <= UNTRUE
+
+
+# Recordings that an SDK reads although one like it would break: what differs is not in the event that has the fault.
+UNTRUE = {
+    *("sub2api-0.1.179-cc-reasoning-only", "sub2api-0.1.179-cc-reasoning-text-deepseek"),  # another id at the end
+    *("sub2api-0.1.179-cc-reasoning-text-glm", "opencode-llm-proxy-1.10.0-tool"),  # no output, and no text in it
+}

@@ -135,7 +135,7 @@ EDGES = {
     # the linter
     "check": "",
     "check.excerpt": "",
-    "check.findings": "stream stream.defects stream.event stream.framer stream.frames",
+    "check.findings": "stream stream.defects stream.event stream.framer stream.frames stream.grammar",
     "check.source": "check.excerpt check.findings stream",
     "check.page": "check.findings stream.defects",
     "check.formats": "check.findings check.page respfix stream.defects",

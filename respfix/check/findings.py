@@ -9,7 +9,7 @@ asked of a repair that has met a defect before the stream began, because in a st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,6 +19,7 @@ from respfix.stream.defects import DEFECTS, Defect, Family
 from respfix.stream.event import read
 from respfix.stream.framer import Framer, FrameTooLargeError
 from respfix.stream.frames import Frame
+from respfix.stream.grammar import PREFIX
 
 OFF_BY_DEFAULT = frozenset(slug for slug, row in DEFECTS.items() if not row.is_on)
 LONGEST_TYPE = 80  # twice the longest that OpenAI has
@@ -184,8 +185,13 @@ def _folded(places: dict[str, list[Place]]) -> Iterator[Finding]:
         yield Finding(DEFECTS[slug], tuple(seen))
 
 
-def _verdict(family: Family, slugs: Iterable[str]) -> Verdict:
-    found = [DEFECTS[slug] for slug in slugs]
+def _is_spared(family: Family, slug: str, place: Place) -> bool:
+    """Does this family not mind the defect where it was seen?"""
+    return not place.is_end and (family, place.type.removeprefix(PREFIX)) in DEFECTS[slug].spares
+
+
+def _verdict(family: Family, places: Mapping[str, list[Place]]) -> Verdict:
+    found = [DEFECTS[slug] for slug, seen in places.items() if not all(_is_spared(family, slug, one) for one in seen)]
     return Verdict(
         family,
         tuple(row.slug for row in found if family in row.breaks),

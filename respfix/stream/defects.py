@@ -7,7 +7,8 @@ A `companion` never starts a repair: OpenAI itself left such keys out in some er
 mended only in a stream in which something else was wrong already.
 
 `breaks` and `may_break` are what was measured: one defect at a time with two releases of Codex and the AI SDK, every
-stream of the corpus with both OpenAI SDKs (a test repeats that). Where nobody measured, they are empty.
+stream of the corpus with both OpenAI SDKs (a test repeats that). Where nobody measured, they are empty. `spares` says
+in which events (without `response.`) a fault was seen to do no harm to a family that it breaks elsewhere.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Defect:
     remedy: str
     breaks: frozenset[Family] = frozenset()  # one of their measured clients fails, or hands on less than was sent
     may_break: frozenset[Family] = frozenset()  # likewise, but only in some of the shapes that this fault has
+    spares: frozenset[tuple[Family, str]] = frozenset()  # this family does not mind it in this event
     is_companion: bool = False
     is_on: bool = True
 
@@ -81,6 +83,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "Codex: OutputTextDelta without active item; openai-python, openai-node raise; AI SDK: part not found",
                 "the item is announced first",
                 breaks=_of(CODEX, PYTHON, NODE, AI_SDK),
+                spares=frozenset({(PYTHON, "completed"), (NODE, "completed")}),
             ),
             Defect(
                 "missing-part-added",
@@ -88,6 +91,9 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "openai-python: list index out of range in accumulate_event; openai-node: missing content at index",
                 "the part is opened before its first word",
                 breaks=_of(PYTHON, NODE),
+                spares=frozenset(
+                    {(PYTHON, "completed"), (PYTHON, "reasoning_summary_text.delta"), (NODE, "completed")}
+                ),
             ),
             Defect(
                 "call-without-name",
@@ -203,6 +209,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "Codex cannot parse it: the tool is not run",
                 "they are {}",
                 breaks=_of(CODEX, PYTHON, NODE),
+                spares=frozenset({(PYTHON, "function_call_arguments.done"), (NODE, "function_call_arguments.done")}),
             ),
             Defect(
                 "doubled-arguments",
