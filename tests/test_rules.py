@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import reader
 from corpus import mend
+from openai.types.responses import ResponseStreamEvent
 from test_mender import (
     HEAD,
     HELLO,
@@ -34,6 +35,7 @@ from test_mender import (
 )
 
 from respfix.stream import Ending, Limits, Options
+from respfix.stream.grammar import PLACES
 from respfix.stream.values import whole_number
 
 NAMES = {"item_id": "msg", "output_index": 0, "content_index": 0}
@@ -443,6 +445,17 @@ def test_an_object_without_a_type_passes(kind: object) -> None:
     frame = encoded([{"object": kind, "x": 1}])
 
     assert frame in run(*WHOLE[:-1], frame.decode(), WHOLE[-1]).body
+
+
+def test_every_event_that_openai_documents_has_a_row() -> None:
+    """Its SDK knows them all; an error has a rule of its own, and a row with another name is not made up."""
+    union = get_args(get_args(ResponseStreamEvent)[0])
+    documented = {get_args(one.model_fields["type"].annotation)[0] for one in union}
+
+    assert {"error"} == documented - PLACES.keys()
+    assert {
+        f"response.apply_patch_call_operation_diff.{role}" for role in ("delta", "done")
+    } == PLACES.keys() - documented
 
 
 # The way out

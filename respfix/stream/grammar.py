@@ -236,6 +236,7 @@ PROGRESS = {
         "image_generation_call.partial_image",
         "image_generation_call.completed",
     ),
+    "compaction": ("compaction.compacting",),
     "shell_call_output": ("shell_call_output_content.delta", "shell_call_output_content.done"),
 }
 AUDIO = ("audio.delta", "audio.done", "audio.transcript.delta", "audio.transcript.done")  # of no item
