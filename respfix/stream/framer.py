@@ -171,9 +171,9 @@ class Framer:
         if last.data is None or _ends_in_blank_line(last.raw):
             is_whole = not last.fields and last.raw.endswith((b"\n", b"\r"))
             if not (is_whole or _ends_in_blank_line(last.raw)):
-                return last.raw
+                return end
         elif not is_whole_object(last.data):
-            return last.raw
+            return end
         else:
             line_end = b"\r\n" if b"\r\n" in last.raw else b"\n"
             ends = 1 if last.raw.endswith(b"\n") else 2
