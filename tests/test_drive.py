@@ -22,7 +22,7 @@ import json, os, sys, time
 print(json.dumps({"version": "1.0"}), flush=True)
 for line in sys.stdin:
     name = line.strip()
-    if name == "hangs":
+    if name.startswith("hangs") or name == "stumbles":
         time.sleep(3600)
     if name == "dies":
         print("Segmentation fault", file=sys.stderr, flush=True)
@@ -58,6 +58,14 @@ def test_a_client_that_hangs_is_killed_and_costs_one_reading() -> None:
     assert [["first"], [], ["last"]] == [seen.reading.texts for seen in (first, hung, last)]
     assert first.reading.usage != last.reading.usage
     assert not is_alive((first.reading.usage or {})["process"])
+
+
+def test_a_client_that_hangs_once_and_not_again_is_not_said_to_hang() -> None:
+    """It is asked a second time, under another name, so that its requests are told apart."""
+    with Session(SHAKY, "") as session:
+        seen = session.read("stumbles")
+
+    assert (False, ["stumbles@again"]) == (seen.hung, seen.reading.texts)
 
 
 def test_a_client_that_dies_costs_one_reading_and_its_last_words_are_kept() -> None:
@@ -115,6 +123,17 @@ def test_a_reading_is_held_against_openai_s_own_stream(seen: Seen, verdict: Verd
     straight = {"text": Seen(Reading(texts=["Hello"], streamed_text="Hello"), 1)}
 
     assert verdict is judge(CASES["text.parts-missing"], seen, straight)
+
+
+@pytest.mark.parametrize(
+    ("usual", "verdicts"), [("call_0", [Verdict.SAME, Verdict.CALL]), ("fc_0", [Verdict.SAME, Verdict.SAME])]
+)
+def test_a_call_s_id_counts_where_the_client_hands_it_on(usual: str, verdicts: list[Verdict]) -> None:
+    """A client that names calls by something else does so with OpenAI's own stream, too."""
+    readings = [Reading(calls=[["shell", name, "{}"]]) for name in (usual, "other")]
+    straight = {"call": Seen(readings[0], 1)}
+
+    assert verdicts == [judge(CASES["call.created-missing"], Seen(one, 1), straight) for one in readings]
 
 
 def test_a_failure_that_is_not_told_is_no_success() -> None:

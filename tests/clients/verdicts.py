@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from clients.cases import FAILED, FAILED_EARLY, INCOMPLETE, Case
+from clients.cases import FAILED, FAILED_EARLY, INCOMPLETE, STREAMS, Case
 from clients.measure import Seen
 from clients.reading import Reading
 
@@ -90,10 +90,10 @@ def _allowed(case: Case, straight: Mapping[str, Seen]) -> int:
 
 def _difference(case: Case, wanted: Reading, got: Reading) -> Verdict:
     """Name the worst difference."""
-    row = case.row
+    row, calls = case.row, _calls_of(case, wanted)
     looks: list[tuple[Verdict, Callable[[Reading], object]]] = [
         (Verdict.ERROR, lambda one: one.error is None),
-        (Verdict.CALL, lambda one: one.calls),
+        (Verdict.CALL, calls),
         (Verdict.TEXT, lambda one: (one.text, one.refusal, one.streamed_text, one.streamed_refusal)),
         (Verdict.THOUGHTS, lambda one: (one.thoughts, one.streamed_reasoning)),
     ]
@@ -104,6 +104,12 @@ def _difference(case: Case, wanted: Reading, got: Reading) -> Verdict:
         if row is None or row.tokens:
             looks.append((Verdict.USAGE, _tokens))
     return next((verdict for verdict, look in looks if look(wanted) != look(got)), Verdict.SAME)
+
+
+def _calls_of(case: Case, wanted: Reading) -> Callable[[Reading], object]:
+    """Say what of a call counts: not its id where the client never hands that on (litellm's chat, the item's id)."""
+    hands_on = all(f'"call_id":"{call_id}"'.encode() in STREAMS[case.like] for _, call_id, _ in wanted.calls)
+    return lambda one: [(name, call_id if hands_on else "", text) for name, call_id, text in one.calls]
 
 
 def _tokens(reading: Reading) -> dict[str, Any]:
