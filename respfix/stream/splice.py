@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _space = re.compile(r"[ \t\n\r]*").match
+_key = re.compile(r'[ \t\n\r]*("(?:[^"\\]++|\\.)*+")[ \t\n\r]*:[ \t\n\r]*').match
 
 
 class _Reader:
@@ -120,13 +121,11 @@ def _respell_array(text: str, old: list[Any], new: list[Any]) -> str:
 def _members(text: str) -> Iterator[tuple[str, int, int, int]]:
     """Give each member of an object: its key, where it begins, and where its value begins and ends."""
     at = _end_of_space(text, 0) + 1
-    while text[begin := _end_of_space(text, at)] != "}":
-        key, end = _skip(text, begin)
-        value = _end_of_space(text, _end_of_space(text, end) + 1)
+    while found := _key(text, at):
+        spelled, value = found[1], found.end()
         _, end = _skip(text, value)
-        yield key, at if text[at] in " \t\n\r" else begin, value, end
-        at = _end_of_space(text, end)
-        at += text[at] == ","
+        yield json.loads(spelled) if "\\" in spelled else spelled[1:-1], at, value, end
+        at = _next(text, end)
 
 
 def _elements(text: str) -> Iterator[tuple[int, int]]:
@@ -134,12 +133,19 @@ def _elements(text: str) -> Iterator[tuple[int, int]]:
     at = _end_of_space(text, 0) + 1
     while text[begin := _end_of_space(text, at)] != "]":
         _, end = _skip(text, begin)
-        yield at if text[at] in " \t\n\r" else begin, end
-        at = _end_of_space(text, end)
-        at += text[at] == ","
+        yield at, end
+        at = _next(text, end)
+
+
+def _next(text: str, end: int) -> int:
+    """Where what follows a value begins: behind the comma, if there is one."""
+    at = _end_of_space(text, end)
+    return at + (text[at] == ",")
 
 
 def _end_of_space(text: str, at: int) -> int:
+    if not text[at : at + 1].isspace():  # nearly always, and cheaper than a pattern
+        return at
     found = _space(text, at)
     return found.end() if found else at
 

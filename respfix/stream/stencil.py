@@ -13,26 +13,29 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from respfix.stream.splice import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from respfix.stream.event import Event
     from respfix.stream.frames import Frame
 
-_WORD = rb'"([^"\\\x00-\x1f]*+)"'
 # What may differ between two frames, and how it is spelled. An id may not differ, but it is a variable of the pattern
-# all the same: two streams of one server then have the same pattern, and `re` compiles it once (250 us).
+# all the same: two streams of one server then have the same pattern, and `re` compiles it once (250 us). "Everything
+# but a quote" is the one class that `re` runs over without a step for each byte, so what else a JSON string must not
+# hold is looked for afterwards, in all of them at once.
+_WORD = rb'"([^"]*+)"'
 _CELLS = {
-    "delta": rb'"((?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+)"',  # a JSON string; its escapes are checked by who reads it
+    "delta": rb'"([^"]*+(?:(?<=\\)"[^"]*+)*+)"',  # a quote behind a backslash is the text's own, as a rule
     "obfuscation": _WORD,
     "item_id": _WORD,
-    "sequence_number": rb"(0|[1-9][0-9]{0,17})",
+    "sequence_number": rb"([0-9]{1,18}+)",
 }
 _BLANKS = {"delta": b'"%b"', "obfuscation": b'"%b"', "sequence_number": b"%d"}
+_decode = json.JSONDecoder().raw_decode
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Stencil:
     size: int  # of everything else in it
     text_at: int  # the group of the row that is the text
     number_at: int | None
+    padding_at: int | None
     id_at: int
     item_id: bytes | None
     out_row: bytes
@@ -70,32 +74,48 @@ class Stencil:
         texts, ids = cells[self.text_at :: self.width], cells[self.id_at :: self.width]
         if not texts or (self.item_id is not None and ids.count(self.item_id) != len(ids)):
             return None
+        if self.padding_at is not None and not b"".join(cells[self.padding_at :: self.width]).isalnum():
+            return None
         try:
-            text = _joined(texts)
+            return Run(raw, len(texts), _joined(texts), self._numbers(cells), cells)
         except ValueError:
             return None
-        numbers = () if self.number_at is None else [*map(int, cells[self.number_at :: self.width])]
-        return Run(raw, len(texts), text, numbers, cells)
 
     def _one(self, raw: bytes, cells: Sequence[bytes]) -> Run | None:
         """The same for one frame, which is what a read brings when nothing delays them; lists of one cost double."""
-        text = cells[self.text_at]
         if self.item_id is not None and cells[self.id_at] != self.item_id:
             return None
+        if self.padding_at is not None and not cells[self.padding_at].isalnum():
+            return None
+        number = b"" if self.number_at is None else cells[self.number_at]
+        if number[:1] == b"0":
+            return None
         try:
-            said = text.decode() if b"\\" not in text else _joined((text,))
+            text = cells[self.text_at].decode()
+            if "\\" in text or not text.isprintable():
+                text = _joined((cells[self.text_at],))
         except ValueError:
             return None
-        return Run(raw, 1, said, () if self.number_at is None else (int(cells[self.number_at]),), cells)
+        return Run(raw, 1, text, (int(number),) if number else (), cells)
+
+    def _numbers(self, cells: Sequence[bytes]) -> Sequence[int]:
+        """Read upstream's numbers, of which a dense row is a range; ValueError for what JSON does not call one."""
+        if self.number_at is None:
+            return ()
+        numbers = _array(b",".join(cells[self.number_at :: self.width]))
+        dense = range(numbers[0], numbers[0] + len(numbers))
+        return dense if numbers == [*dense] else numbers
 
     def write(self, run: Run, numbers: Sequence[int]) -> bytes:
         """Give the frames that leave for those that were read, under these numbers."""
         if run.count == 1:
             return self.out_row % tuple([numbers[0] if at is None else run.cells[at] for at in self.out_at])
-        columns = (numbers if at is None else run.cells[at :: self.width] for at in self.out_at)
-        return b"".join(map(self.out_row.__mod__, zip(*columns, strict=True)))
+        cells: list[bytes | int] = [0] * (run.count * len(self.out_at))
+        for place, at in enumerate(self.out_at):
+            cells[place :: len(self.out_at)] = numbers if at is None else run.cells[at :: self.width]
+        return self.out_row * run.count % tuple(cells)
 
-    def _several(self, window: bytes) -> tuple[bytes, list[bytes]]:
+    def _several(self, window: bytes) -> tuple[bytes, Sequence[bytes]]:
         """Give the frames that fit, from the first on, and what stands in their places."""
         parts = self.row.split(window)  # what no row took, the cells of a row, what no row took, and so on
         *gaps, rest = parts[:: self.width + 1]
@@ -111,8 +131,10 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
     """Make a stencil of a delta that came in this frame and left as these bytes; None where it can be none."""
     if came.body.get("logprobs") or not isinstance(came.body.get("delta"), str):
         return None  # probabilities are gathered, and differ anyway
-    head, tail = _pieces(frame.raw, came, _CELLS)
-    came_as, left_as = (_pieces(*pair, _BLANKS) for pair in ((frame.raw, came), (written, left)))
+    where = spans(came.text)
+    head, tail = _pieces(frame.raw, came, where, _CELLS)
+    came_as = _pieces(frame.raw, came, where, _BLANKS)
+    left_as = came_as if written is frame.raw else _pieces(written, left, spans(left.text), _BLANKS)
     variables = [variable for _, variable in head]
     out_variables = [variable for _, variable in left_as[0]]
     if not {*out_variables} <= {*variables, "sequence_number"} or "delta" not in variables:
@@ -129,6 +151,7 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
         size=len(frame.raw) - sum(map(len, own.groups())),
         text_at=places["delta"],
         number_at=places.get("sequence_number"),
+        padding_at=places.get("obfuscation"),
         id_at=places.get("item_id", 0),
         item_id=own[1 + places["item_id"]] if "item_id" in places else None,
         out_row=out_row + left_as[1].replace(b"%", b"%%"),
@@ -140,22 +163,37 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
 
 def _joined(texts: Sequence[bytes]) -> str:
     """Read JSON strings without their quotes, each by itself: half a character in one is a fault; ValueError."""
-    if b"\\" in b"".join(texts):
-        return "".join(json.loads(b'["' + b'","'.join(texts) + b'"]'))
-    return "".join(map(bytes.decode, texts))
+    joined = b"".join(texts)
+    if b"\\" not in joined and joined.isascii() and (text := joined.decode()).isprintable():
+        return text
+    words = _array(b'"' + b'","'.join(texts) + b'"')
+    if len(words) != len(texts):
+        raise ValueError  # a text that ends in a backslash, and what was taken for a quote of its own
+    return "".join(words)
 
 
-def _pieces(raw: bytes, event: Event, variables: Collection[str]) -> tuple[list[tuple[bytes, str]], bytes]:
+def _array(content: bytes) -> list[Any]:
+    """Read what was put together from the cells of many frames; ValueError where that is no JSON array."""
+    text = "[" + content.decode() + "]"
+    values: list[Any]
+    values, end = _decode(text)
+    if end != len(text):
+        raise ValueError
+    return values
+
+
+def _pieces(
+    raw: bytes, event: Event, where: Mapping[str, tuple[int, int]], variables: Collection[str]
+) -> tuple[list[tuple[bytes, str]], bytes]:
     """Cut a frame at its event's variables: what stands before each, and what stands after the last."""
-    data = event.data()
-    begin = raw.find(data)
+    text = raw.decode("utf-8", "surrogateescape")
+    begin = text.find(event.text)
     if begin < 0:
         return [], b""
     cuts: list[tuple[bytes, str]] = []
     at = 0
-    for key, (start, end) in spans(event.text).items():
+    for key, (start, end) in where.items():
         if key in variables:
-            place = begin + len(event.text[:start].encode("utf-8", "surrogateescape"))
-            cuts.append((raw[at:place], key))
-            at = place + len(event.text[start:end].encode("utf-8", "surrogateescape"))
-    return cuts, raw[at:]
+            cuts.append((text[at : begin + start].encode("utf-8", "surrogateescape"), key))
+            at = begin + end
+    return cuts, text[at:].encode("utf-8", "surrogateescape")
