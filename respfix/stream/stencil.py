@@ -35,6 +35,7 @@ _CELLS = {
     "sequence_number": rb"([0-9]{1,18}+)",
 }
 _BLANKS = {"delta": b'"%b"', "obfuscation": b'"%b"', "sequence_number": b"%d"}
+_BACKSLASH = 0x5C  # a number, as in `framer`
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -164,7 +165,7 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
 def _joined(texts: Sequence[bytes]) -> str:
     """Read JSON strings without their quotes, each by itself: half a character in one is a fault; ValueError."""
     joined = b"".join(texts)
-    if b"\\" not in joined and joined.isascii() and (text := joined.decode()).isprintable():
+    if _BACKSLASH not in joined and joined.isascii() and (text := joined.decode()).isprintable():
         return text
     words = _array(b'"' + b'","'.join(texts) + b'"')
     if len(words) != len(texts):
