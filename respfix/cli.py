@@ -122,7 +122,9 @@ def _serve_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--config", type=Path, metavar="FILE", help=f"a YAML file (default: {DEFAULT_FILE}, if it is there)"
     )
     parser.add_argument(
-        "--check-config", action="store_true", help="print the effective configuration and who set it, and leave"
+        "--check-config",
+        action="store_true",
+        help="print the effective configuration and who set it, or what is wrong with it and the files it names",
     )
     for setting, (flag, placeholder, text) in SERVE_FLAGS.items():
         repeated = SETTINGS[setting].is_list
@@ -145,8 +147,14 @@ def _serve(args: argparse.Namespace) -> int:
         return build(gather(args.config, os.environ, flags))
 
     if args.check_config:
+        from respfix import tls
+        from respfix.capture import Capture
+
         given = gather(args.config, os.environ, flags)
-        print(render(build(given), given), end="")
+        config = build(given)
+        tls.look_at_files(config)
+        Capture.look_at_folder(config.capture)
+        print(render(config, given), end="")
         return 0
     config = load()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ssl
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from respfix.config import Tls, UpstreamTls
+from respfix.config import Config, Tls, UpstreamTls
 from respfix.config.kinds import NamedFile
 
 
@@ -26,6 +27,14 @@ class Renewable(ssl.SSLContext):
         """The only method that event loops call."""
         assert self.current is not None  # noqa: S101 (whoever opens the server has set it)
         return self.current.wrap_bio(*args, **options)
+
+
+def look_at_files(config: Config) -> None:
+    """Open every file that a start with this configuration would; raises ConfigError for one that cannot be used."""
+    server_context(config.tls)
+    for each in (config, *(route.config for route in config.routes)):
+        if urlsplit(each.upstream).scheme == "https":
+            client_context(each.upstream_tls)
 
 
 def server_context(tls: Tls) -> ssl.SSLContext | None:
@@ -60,16 +69,16 @@ def _believe(context: ssl.SSLContext, authorities: NamedFile) -> None:
     except ssl.SSLError:
         raise authorities.error("holds no certificate in PEM form") from None
     except OSError as error:
-        raise authorities.error(f"cannot be read: {error.strerror}") from None
+        raise authorities.error(f"cannot be read: {error.strerror}; respfix's user must be able to") from None
 
 
 def _show(context: ssl.SSLContext, certificate: NamedFile, key: NamedFile | None) -> None:
+    if b"-----BEGIN CERTIFICATE-----" not in _content(certificate):
+        raise certificate.error("holds no certificate in PEM form")
+    if b" PRIVATE KEY-----" not in _content(key or certificate):
+        advice = "" if key else "; put the key there, too, or name its file as `key`"
+        raise (key or certificate).error(f"holds no private key in PEM form{advice}")
     key = key or certificate
-    for file in (certificate, key):
-        try:
-            file.path.read_bytes()
-        except OSError as error:
-            raise file.error(f"cannot be read: {error.strerror}") from None
 
     def refuse() -> str:
         raise key.error("is encrypted, and nobody is there to give the password")
@@ -79,4 +88,12 @@ def _show(context: ssl.SSLContext, certificate: NamedFile, key: NamedFile | None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise key.error("is not the key of the certificate") from None
-        raise certificate.error("and its key are not a certificate and a key in PEM form") from None
+        reason = (error.reason or "no reason known").replace("_", " ").lower()
+        raise certificate.error(f"and its key cannot be used: OpenSSL says {reason}") from None
+
+
+def _content(file: NamedFile) -> bytes:
+    try:
+        return file.path.read_bytes()
+    except OSError as error:
+        raise file.error(f"cannot be read: {error.strerror}; respfix's user must be able to") from None

@@ -254,7 +254,7 @@ async def test_a_disk_that_hangs_holds_no_stream_up(tmp_path: Path, monkeypatch:
     ("make", "why"),
     [
         (lambda path: path.mkdir(mode=0o755), "can be read by others; what is kept there is private: chmod 700"),
-        (lambda path: path.write_text("x"), "cannot be used: File exists"),
+        (lambda path: path.write_text("x"), "cannot be used: it is no folder"),
         (lambda path: path.symlink_to(path), "cannot be used: "),
     ],
 )
@@ -263,9 +263,23 @@ def test_a_folder_that_cannot_be_used_is_a_wrong_configuration(tmp_path: Path, m
     path = tmp_path / "kept"
     make(path)
 
-    with pytest.raises(ConfigError) as caught:
-        Capture.folder_for(settings(path))
-    assert str(caught.value).startswith(f"config.yaml:7: capture.folder: {path} {why}")
+    for use in (Capture.look_at_folder, Capture.folder_for):
+        with pytest.raises(ConfigError) as caught:
+            use(settings(path))
+        assert str(caught.value).startswith(f"config.yaml:7: capture.folder: {path} {why}")
+
+
+@pytest.mark.parametrize("name", ["there", "kept", "deep/kept"])
+def test_a_folder_is_looked_at_without_making_it(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--check-config` runs before the service, perhaps as somebody else, and says what the start would say."""
+    path = tmp_path / name
+    (tmp_path / "there").mkdir(mode=0o700)
+    Capture.look_at_folder(settings(path))
+
+    assert ["there"] == [each.name for each in tmp_path.iterdir()]
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root, who may everything, runs these tests, too
+    with pytest.raises(ConfigError, match=r"^config\.yaml:7: capture\.folder: .* respfix's user may not write in "):
+        Capture.look_at_folder(settings(path))
 
 
 def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,8 +144,8 @@ EDGES = {
     "stream.dialects",
     # the commands
     "catalogue": "config stream.defects",
-    "cli": "catalogue check.command config config.rendering config.sources demo edge journal process respfix stream "
-    "stream.defects stream.dialects",
+    "cli": "capture catalogue check.command config config.rendering config.sources demo edge journal process respfix "
+    "stream stream.defects stream.dialects tls",
     "__main__": "cli respfix",
 }
 

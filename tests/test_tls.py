@@ -16,7 +16,9 @@ from downstream import Client, config_for, connected, request, through
 from upstream import END, STREAM_HEAD, chunk, serving
 
 from respfix.app import running, started
-from respfix.config import Address, Config, ConfigError, NamedFile, Tls, UpstreamTls
+from respfix.cli import main
+from respfix.config import Address, Config, ConfigError, NamedFile, Tls, UpstreamTls, build
+from respfix.config.sources import gather
 from respfix.tls import client_context, server_context
 
 EVENT = b'data: {"type":"x"}\n\n'
@@ -246,18 +248,102 @@ def test_a_file_that_cannot_be_used_is_said_with_its_line(authority: trustme.CA,
     certificate, key = file("certificate", *one.cert_chain_pems), file("key", other.private_key_pem)
     absent = NamedFile(Path("/absent.pem"), "config.yaml:3: tls.certificate")
     empty = file("empty")
+    broken = file("broken", *one.cert_chain_pems)
+    broken.path.write_bytes(broken.path.read_bytes().replace(b"\nMII", b"\nIIM", 1))
+    is_absent = "/absent.pem cannot be read: No such file or directory; respfix's user must be able to"
     wrongs: list[tuple[Callable[[], object], str]] = [
-        (lambda: server_context(Tls(absent)), "tls.certificate: /absent.pem cannot be read: No such file or directory"),
+        (lambda: server_context(Tls(absent)), is_absent),
+        (lambda: server_context(Tls(certificate, absent)), is_absent),
         (lambda: server_context(Tls(certificate, key)), f"tls.key: {key} is not the key of the certificate"),
-        (lambda: server_context(Tls(certificate)), f"{certificate} and its key are not a certificate and a key in PEM"),
+        (
+            lambda: server_context(Tls(certificate)),
+            f"{certificate} holds no private key in PEM form; put the key there",
+        ),
+        (lambda: server_context(Tls(certificate, empty)), f"tls.empty: {empty} holds no private key in PEM form"),
+        (lambda: server_context(Tls(key)), f"tls.key: {key} holds no certificate in PEM form"),
+        (lambda: server_context(Tls(broken, key)), f"tls.broken: {broken} and its key cannot be used: OpenSSL says "),
         (lambda: client_context(UpstreamTls(ca=empty)), f"tls.empty: {empty} holds no certificate in PEM form"),
-        (lambda: client_context(UpstreamTls(ca=absent)), "/absent.pem cannot be read: No such file or directory"),
+        (lambda: client_context(UpstreamTls(ca=absent)), is_absent),
+        (lambda: client_context(UpstreamTls(certificate=certificate, key=key)), f"{key} is not the key of the cert"),
     ]
     for use, expected in wrongs:
         with pytest.raises(ConfigError) as error:
             use()
         assert str(error.value).startswith("config.yaml:3: tls.")
         assert expected in str(error.value)
+
+
+WRONG_FILES = [
+    # the lines of a configuration, and what is said of which
+    ("listen: https://127.0.0.1:0\ntls:\n  certificate: {absent}", ":3: tls.certificate: {absent} cannot be read: "),
+    (
+        "listen: https://127.0.0.1:0\ntls:\n  certificate: {one}\n  key: {other}",
+        ":4: tls.key: {other} is not the key of",
+    ),
+    (
+        "listen: https://127.0.0.1:0\ntls:\n  certificate: {one}\n  key: {own}\n  client_ca: {empty}",
+        ":5: tls.client_ca: {empty} holds no certificate",
+    ),
+    (
+        "upstream: https://llm.lan\nupstream_tls:\n  ca: {empty}",
+        ":3: upstream_tls.ca: {empty} holds no certificate",
+    ),
+    (
+        "upstream: https://llm.lan\nupstream_tls:\n  certificate: {one}\n  key: {other}",
+        ":4: upstream_tls.key: {other} is not the key of the certificate",
+    ),
+    (
+        "routes:\n- path: /a\n  upstream: HTTPS://llm.lan\n  upstream_tls:\n    certificate: {absent}",
+        ":5: routes.upstream_tls.certificate: {absent} cannot be read: No such file or directory",
+    ),
+    ("capture:\n  folder: {one}", ":2: capture.folder: {one} cannot be used: it is no folder"),
+]
+
+
+@pytest.fixture
+def paths(authority: trustme.CA, file: Files, tmp_path: Path) -> dict[str, object]:
+    """Files that can be used, and others, by what they are."""
+    one, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("b.lan")
+    return {
+        "one": file("one", *one.cert_chain_pems),
+        "own": file("own", one.private_key_pem),
+        "other": file("other", other.private_key_pem),
+        "empty": file("empty"),
+        "absent": tmp_path / "absent.pem",
+    }
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG_FILES)
+async def test_the_check_says_of_a_file_what_a_start_says(
+    paths: dict[str, object], capfd: pytest.CaptureFixture[str], tmp_path: Path, text: str, said: str
+) -> None:
+    """systemd runs it before a start and before a reload: with a file that cannot be used, neither is tried."""
+    config = tmp_path / "config.yaml"
+    config.write_text(text.format(**paths))
+
+    with pytest.raises(ConfigError) as error:
+        async with started(build(gather(config, {}, {}))):
+            pass
+    assert str(error.value).startswith(f"{config}{said.format(**paths)}")
+    assert 2 == main(["serve", "--check-config", "--config", str(config)])
+    assert ("", f"respfix: error: {error.value}\n") == capfd.readouterr()
+
+
+def test_the_check_is_content_with_files_that_a_start_can_use(
+    authority: trustme.CA, file: Files, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All of them at once; and it makes nothing."""
+    own = file("own", *whole(authority.issue_cert("127.0.0.1")))
+    ca = file("ca", authority.cert_pem)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"listen: https://127.0.0.1:0\nupstream: https://llm.lan\ntls: {{certificate: {own}, client_ca: {ca}}}\n"
+        f"upstream_tls: {{certificate: {own}, ca: {ca}}}\ncapture: {{folder: {tmp_path}/kept}}\n"
+    )
+
+    assert 0 == main(["serve", "--check-config", "--config", str(config)])
+    assert not (tmp_path / "kept").exists()
+    assert f'client_ca: "{ca}"' in capfd.readouterr().out
 
 
 def test_an_encrypted_key_does_not_wait_for_a_password(authority: trustme.CA, file: Files, tmp_path: Path) -> None:

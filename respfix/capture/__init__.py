@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from respfix import __version__
-from respfix.capture.folder import CAME, FACTS, LEFT, Folder, FolderError
+from respfix.capture.folder import CAME, FACTS, LEFT, Folder, FolderError, look_at
 from respfix.capture.masking import masked, secrets_of
 from respfix.capture.recording import Memory, Mending, Recording, Side
 from respfix.config import Capture as Settings
@@ -73,6 +73,15 @@ class Capture:
             return Folder(settings.folder.path, settings.streams)
         except FolderError as error:
             raise settings.folder.error(str(error)) from None
+
+    @staticmethod
+    def look_at_folder(settings: Settings) -> None:
+        """Raises ConfigError where `folder_for` would, and makes nothing."""
+        if settings.folder is not None:
+            try:
+                look_at(settings.folder.path)
+            except FolderError as error:
+                raise settings.folder.error(str(error)) from None
 
     def configure(self, settings: Settings, folder: Folder | None) -> None:
         """From now on keep streams there, or none."""

@@ -23,6 +23,24 @@ class FolderError(Exception):
     """The folder cannot be used; the message says why, and what to do."""
 
 
+def look_at(path: Path) -> None:
+    """Raise FolderError where a folder cannot be used or made; nothing is changed."""
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    try:
+        found = there.stat()
+    except OSError as error:
+        raise FolderError(f"cannot be used: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise FolderError(f"cannot be used: {'it' if there == path else there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):  # also where the file system is read-only
+        advice = "name a folder where it may, for a service below /var/lib/respfix"
+        raise FolderError(f"cannot be used: respfix's user may not write in {there}; {advice}")
+    if there == path and hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise FolderError("belongs to somebody else; name a folder of the user that respfix runs as")
+    if there == path and stat.S_IMODE(found.st_mode) & 0o077 and os.name == "posix":
+        raise FolderError("can be read by others; what is kept there is private: chmod 700")
+
+
 class Folder:
     """Keeps the newest so many."""
 
@@ -30,13 +48,10 @@ class Folder:
         """Make it if it is not there; raises FolderError."""
         self.path = path
         self._kept = kept
+        look_at(path)
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = path.stat()
-            if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-                raise FolderError("belongs to somebody else; name a folder of the user that respfix runs as")
-            if stat.S_IMODE(found.st_mode) & 0o077 and os.name == "posix":
-                raise FolderError("can be read by others; what is kept there is private: chmod 700")
+            look_at(path)
             self._tidy()
         except OSError as error:
             raise FolderError(f"cannot be used: {error.strerror}") from None
