@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from collections.abc import AsyncIterator
 
-from aiohttp import ClientConnectorError, ClientError, ClientResponse, StreamReader
+from aiohttp import ClientConnectorError, ClientError, ClientResponse
 from aiohttp.http import HttpVersion11
 from yarl import URL
 
@@ -31,7 +32,10 @@ class Outward:
 
     def __init__(self, trip: Trip) -> None:
         self._trip = trip
-        self._upload: Upload | None = None
+        config = trip.config
+        self._upload = Upload(
+            config.admission.body_bytes, config.timeouts.idle, functools.partial(trip.patience.end, Ending.IDLE)
+        )
 
     def check(self) -> None:
         """Refuse what must not or cannot be relayed as it is."""
@@ -61,14 +65,19 @@ class Outward:
         await self._invite_body()
         trip.patience.allow(trip.config.timeouts.first_byte)
         try:
-            return await trip.patience.wait(self._connect_and_send())
+            # An upstream that has not got the whole request yet is not the one who is late.
+            return await trip.patience.wait(self._connect_and_send(), lambda: self._upload.sent_at)
         except PatienceLostError:
             if trip.patience.ending is Ending.SHUTDOWN:
                 raise Refusal(503, "shutting_down", "shutting down before the upstream answered") from None
+            if stalled := self._upload.refusal():
+                raise stalled from None
             waited = f"within {trip.config.timeouts.first_byte:g} s (timeouts.first_byte)"
             raise Refusal(504, "upstream_timeout", f"the upstream {trip.upstream} sent no answer {waited}") from None
         except (ClientError, OSError) as error:
             raise self._refusal(error) from None
+        finally:
+            self._upload.close()
 
     async def _invite_body(self) -> None:
         # Here and not upstream: aiohttp's client would wait for an upstream's 100 that may never come.
@@ -112,18 +121,14 @@ class Outward:
         body = self._body() if request.body_exists else None
         return await trip.way.session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
-    def _body(self) -> StreamReader | AsyncIterator[bytes]:
+    def _body(self) -> AsyncIterator[bytes]:
         trip, content = self._trip, self._trip.request.content
-        heard = trip.hearing.passing(content) if trip.may_mend else None
-        if not trip.config.admission.body_bytes:
-            return heard or content
-        self._upload = Upload(trip.config.admission.body_bytes)
-        return self._upload.passing(heard or content.iter_any())
+        return self._upload.passing(trip.hearing.passing(content) if trip.may_mend else content.iter_any())
 
     def _refusal(self, error: ClientError | OSError) -> Refusal:
         trip = self._trip
-        if self._upload is not None and self._upload.is_too_large:
-            return too_large(trip.config.admission.body_bytes)
+        if refused := self._upload.refusal():
+            return refused
         if trip.request.content.exception() is not None:
             return Refusal(400, "bad_request_body", "the request's body is not framed as it says", is_last=True)
         return refusal_for(error, trip.upstream, trip.config)
