@@ -141,7 +141,8 @@ class Service:
     def _new_door(self, listener: Listener, config: Config, fresh: list[Door], handler: Handler | None = None) -> Door:
         """One for clients, unless another handler is given, which then has its address for itself."""
         is_shared = config.reuse_port and handler is None
-        bound = sockets.listening(listener, self._handed, is_shared=is_shared)
+        setting = "admin.listen" if handler else "--listen" if listener in config.listen else "routes.listen"
+        bound = sockets.listening(listener, self._handed, is_shared=is_shared, setting=setting)
         fresh.append(Door(listener, bound, handler or functools.partial(self._answer, listener), config))
         return fresh[-1]
 
@@ -155,7 +156,7 @@ class Service:
             return About(__version__, self.config.repair, urls, upstreams, is_draining=not self.is_ready)
 
         def checks() -> Checks:
-            return {str(way.upstream): functools.partial(trouble_at, way.upstream) for way in self.relay.ways}
+            return {str(way.upstream): functools.partial(trouble_at, way.upstream, way.tls) for way in self.relay.ways}
 
         def admits(host: str | None) -> bool:
             return HostGuard(self.config.admin.listen, self.config.hosts).admits(host)
@@ -193,7 +194,9 @@ class Service:
         for task in self._probes:
             task.cancel()
         seen = {str(way.upstream): way for way in self.relay.ways}
-        self._probes = {asyncio.create_task(probe(way.upstream, way.config.timeouts.connect)) for way in seen.values()}
+        self._probes = {
+            asyncio.create_task(probe(way.upstream, way.tls, way.config.timeouts.connect)) for way in seen.values()
+        }
 
     async def stop(self, drain: float) -> None:
         """Close the doors, wait for those inside, and go; operators may look until the end."""

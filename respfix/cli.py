@@ -41,6 +41,11 @@ SERVE_FLAGS = {
 }
 
 
+# What other servers and proxies call them.
+ELSEWHERE = dict.fromkeys(("--address", "--bind", "--host", "--port"), "--listen HOST:PORT")
+ELSEWHERE |= dict.fromkeys(("--backend", "--base-url", "--target", "--url"), "--upstream URL")
+
+
 class Parser(argparse.ArgumentParser):
     """Errors in one line, examples as they were written."""
 
@@ -51,7 +56,11 @@ class Parser(argparse.ArgumentParser):
         """Refuse what is left over here, where the options are known that could have been meant."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"there is no option {unknown[0]!r}{nearest(unknown[0], self._option_string_actions)}")
+            word = unknown[0].partition("=")[0]
+            meant = ELSEWHERE.get(word, "")
+            is_here = meant.partition(" ")[0] in self._option_string_actions
+            hint = f"; here it is {meant}" if is_here else nearest(word, self._option_string_actions)
+            self.error(f"there is no option {word!r}{hint}")
         return known, unknown
 
     def error(self, message: str) -> NoReturn:

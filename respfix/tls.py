@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -16,16 +17,30 @@ class Renewable(ssl.SSLContext):
     A server cannot be given another one, and one that is replaced loses the connections it has just accepted.
     """
 
-    def __new__(cls) -> Self:
+    def __new__(cls, _: object) -> Self:
         """Only what `current` says is ever used."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: Callable[[ssl.SSLError], None]) -> None:
+        """Event loops keep a failed handshake to themselves; `on_failure` hears of it."""
         self.current: ssl.SSLContext | None = None
+
+        class Greeting(ssl.SSLObject):
+            def do_handshake(self) -> None:
+                try:
+                    super().do_handshake()
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    raise
+                except ssl.SSLError as error:
+                    on_failure(error)
+                    raise
+
+        self._greeting = Greeting
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         """The only method that event loops call."""
         assert self.current is not None  # noqa: S101 (whoever opens the server has set it)
+        self.current.sslobject_class = self._greeting
         return self.current.wrap_bio(*args, **options)
 
 

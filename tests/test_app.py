@@ -11,15 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from downstream import config_for, connected, request, through
 from upstream import END, STREAM_HEAD, Exchange, chunk, header_values, serving
 
 from respfix.app import Service, running, started
-from respfix.config import Address, Config, Timeouts
-from respfix.edge import StartError
+from respfix.config import Address, Admin, Config, Listener, Route, Timeouts, UnixSocket
+from respfix.edge import StartError, sockets
 from respfix.edge.connection import Connection, Server
 from respfix.process import serve
 from respfix.relay.outward import Outward
@@ -79,6 +80,38 @@ async def test_a_taken_port_is_named_with_what_to_do() -> None:
         with pytest.raises(StartError, match=rf"^127\.0\.0\.1:{port} is in use; .*--listen$"):
             async with running(config):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("where", "changes"),
+    [
+        ("admin.listen", lambda address: {"admin": Admin(listen=(address,))}),
+        ("routes.listen", lambda address: {"routes": (Route(listen=(address,)),)}),
+    ],
+)
+async def test_it_is_said_where_a_taken_port_can_be_changed(where: str, changes: Callable[[Address], Any]) -> None:
+    """Not every address comes from --listen."""
+    with taken_port() as port:
+        config = config_for("http://127.0.0.1:1", **changes(Address("127.0.0.1", port)))
+        with pytest.raises(StartError, match=rf"^127\.0\.0\.1:{port} is in use; .* another port with {where}$"):
+            async with running(config):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("listener", "why"),
+    [
+        (UnixSocket("/absent/x.sock"), "its folder is not there"),
+        (Address("192.0.2.1", 0), "this machine has no such address"),
+        (Address("no-such-host.invalid", 0), "its name cannot be resolved"),
+    ],
+)
+async def test_an_address_that_cannot_be_is_said_to_be_one(listener: Listener, why: str) -> None:
+    """Typos in --listen, each in words that lead to it."""
+    with pytest.raises(StartError) as error:
+        sockets.listening(listener, [])
+
+    assert f"cannot listen on {listener} ({why}); check --listen" == str(error.value)
 
 
 async def test_an_address_of_another_machine_is_named() -> None:

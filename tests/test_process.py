@@ -309,7 +309,7 @@ def test_a_reload_takes_a_renewed_certificate(manager: Manager) -> None:
 
         both.write_text("half of a certificate")
         process.send_signal(signal.SIGHUP)
-        assert f"{manager.config}:4: tls.certificate: {both} and its key are not" in next_line(process, "not reloaded")
+        assert f"{manager.config}:4: tls.certificate: {both} holds no certificate" in next_line(process, "not reloaded")
         manager.message_with("READY")
         assert "new-name" in shown(port)
 

@@ -105,6 +105,14 @@ async def test_an_absolute_target_is_refused(target: str) -> None:
         assert upstream.exchanges == []
 
 
+async def test_who_takes_respfix_for_a_proxy_is_told_so() -> None:
+    """HTTP_PROXY names the other server in Host as well; to allow that name would be no help."""
+    async with serving() as upstream, through(upstream) as client:
+        _, body = await client.ask(b"GET http://llm.example/v1 HTTP/1.1\r\nHost: llm.example\r\n\r\n")
+
+        assert "this is not an open proxy; ask for a path such as" in json.loads(body)["error"]["message"]
+
+
 @pytest.mark.parametrize("target", ["@evil.example/x", "*", "x"])
 async def test_a_target_without_a_slash_is_refused(target: str) -> None:
     """`http://upstream` + `@evil` would be another host."""

@@ -19,6 +19,8 @@ from respfix.app import running, started
 from respfix.cli import main
 from respfix.config import Address, Config, ConfigError, NamedFile, Tls, UpstreamTls, build
 from respfix.config.sources import gather
+from respfix.edge.probe import trouble_at
+from respfix.relay.upstream import Upstream
 from respfix.tls import client_context, server_context
 
 EVENT = b'data: {"type":"x"}\n\n'
@@ -237,6 +239,70 @@ async def test_a_reload_takes_a_renewed_certificate(authority: trustme.CA, file:
             assert ("old", "new") == (shown(before), shown(after))
         head, _ = await before.ask(request())
         assert head.startswith(b"HTTP/1.1 200 ")
+
+
+# What is said about a greeting that failed
+
+
+async def said(caplog: pytest.LogCaptureFixture, words: str) -> str:
+    """The line of the log with these words, as soon as it is there."""
+    async with asyncio.timeout(5):
+        while words not in caplog.text:  # noqa: ASYNC110 (the log rings no bell)
+            await asyncio.sleep(0.01)
+    return next(line for line in caplog.messages if words in line)
+
+
+async def test_a_client_that_does_not_speak_tls_is_logged(
+    authority: trustme.CA, file: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets nothing that it could read, so whoever looks after respfix has to be told."""
+    listen = Address("127.0.0.1", 0, is_tls=True)
+    certificate = file("both", *whole(authority.issue_cert("127.0.0.1")))
+    tls = Tls(certificate=certificate, client_ca=file("ca", authority.cert_pem))
+    async with running(config_for("http://127.0.0.1:1", listen=listen, tls=tls)) as address:
+        async with connected(address) as client:
+            await client.send(request())
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await client.head()
+        line = await said(caplog, "greeted")
+        assert "a client could not be greeted over TLS: http request; write https:// in its base URL" == line
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            async with connected(address, client_side(authority)) as stranger:
+                await stranger.ask(request())
+        assert "over TLS: peer did not return a certificate" in await said(caplog, "certificate")
+
+
+async def test_a_client_that_speaks_tls_where_nobody_expects_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A base URL with one letter too many; OpenSSL's words for the answer do not help."""
+    async with running(config_for("http://127.0.0.1:1")) as address:
+        with pytest.raises(ssl.SSLError):
+            async with connected(address, ssl.create_default_context()):
+                pass
+        line = await said(caplog, "TLS")
+        assert "a client speaks TLS where respfix listens without; write http:// in its base URL" == line
+
+
+async def test_the_start_says_when_an_upstream_cannot_be_greeted(
+    authority: trustme.CA, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody takes connections there, and still every request would get a 502."""
+    async with serving(tls=server_side(authority.issue_cert("127.0.0.1"))) as upstream:
+        async with running(config_for(upstream)):
+            line = await said(caplog, "not reachable")
+        assert f"upstream {upstream.url} is not reachable (its certificate is not trusted: unable to get local" in line
+        trusting = client_context(UpstreamTls())
+        authority.configure_trust(trusting)
+        assert "" == await trouble_at(Upstream.parse(upstream.url), trusting)
+
+    def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        trouble = await trouble_at(Upstream.parse(f"https://127.0.0.1:{port}"), client_context(UpstreamTls()))
+        assert trouble.startswith("no TLS connection: ")
 
 
 # What is wrong with a file

@@ -95,7 +95,8 @@ def _entries(
     """The keys of one section, each a known one and there only once."""
     if not isinstance(section, yaml.MappingNode):
         place = _said(prefix, number).removesuffix(".") or "the file"
-        raise ConfigError(f"{path}:{_line(section)}: {place}: expected keys with values, such as `key: value`")
+        first = _key(next(name for name in known if name.startswith(prefix)))
+        raise ConfigError(f"{path}:{_line(section)}: {place}: expected keys with values, such as `{first}: …`")
     seen = set()
     for key, node in section.value:
         name, source = f"{prefix}{key.value}", f"{path}:{_line(key)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,6 +20,7 @@ from respfix.relay.refusal import Refusal
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEADERS = 256
+TLS_HELLO = b"\x16\x03"  # a handshake record of TLS 1.x
 # How many complaints about malformed requests one second may hold; a scanner must not fill the disk.
 COMPLAINTS = 10
 # What the system may keep for a client that reads slowly, beyond what is on its way. Linux's 4 MiB made such a stream
@@ -29,7 +31,7 @@ UNSENT_BYTES = 65536
 class Connection(web.RequestHandler):
     """One client's connection, which never repeats what it could not parse: aiohttp echoes it into answer and log."""
 
-    __slots__ = ()
+    __slots__ = ("_is_greeting",)
 
     _second = 0
     _complaints = 0
@@ -37,6 +39,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; a client that reads slowly shall hold back its upstream, not fill the system's memory."""
         super().connection_made(transport)
+        self._is_greeting = False  # the client speaks TLS, and nobody told it not to
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
@@ -46,6 +49,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             current = self._current_request
+            self._is_greeting = data.startswith(TLS_HELLO) and current is None
             body = self._messages[-2][1] if len(self._messages) > 1 else current.content if current else None
             if body is not None and not body.is_eof():
                 body.set_exception(web.RequestPayloadError("the body is not framed as it says"))
@@ -58,7 +62,10 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 (quotes the request)
     ) -> web.StreamResponse:
         """Answer a malformed request, or a fault of respfix's own."""
-        self._complain(status, exc)
+        if self._is_greeting:
+            self.complain("a client speaks TLS where respfix listens without; write http:// in its base URL")
+        else:
+            self.complain(f"answered {status}: {place(exc) if exc else 'no reason known'}")
         if request.writer.output_size > 0:
             raise ConnectionResetError("the answer has begun and cannot become an error")
         if status < 500:  # noqa: PLR2004 (HTTP's own border)
@@ -68,12 +75,20 @@ class Connection(web.RequestHandler):
         return refuse(refusal, is_last=True)
 
     @classmethod
-    def _complain(cls, status: int, error: BaseException | None) -> None:
+    def complain(cls, what: str) -> None:
+        """Log that a client could not be understood, unless there were too many of these."""
         second = int(time.monotonic())
         cls._complaints = cls._complaints + 1 if second == cls._second else 1
         cls._second = second
         if cls._complaints <= COMPLAINTS:
-            log.warning("answered %d: %s", status, place(error) if error else "no reason known")
+            log.warning("%s", what)
+
+    @classmethod
+    def complain_of_greeting(cls, error: ssl.SSLError) -> None:
+        """Log why a client and respfix did not come to terms about TLS."""
+        reason = (error.reason or "no reason known").replace("_", " ").lower()
+        advice = "; write https:// in its base URL" if reason == "http request" else ""
+        cls.complain(f"a client could not be greeted over TLS: {reason}{advice}")
 
     @property
     def is_idle(self) -> bool:

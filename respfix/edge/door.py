@@ -24,7 +24,7 @@ class Door:
         self.listener = listener
         self._bound = bound
         self._server = server_for(config, handler)
-        self._tls = Renewable() if listener.is_tls else None
+        self._tls = Renewable(Connection.complain_of_greeting) if listener.is_tls else None
         self._accepting: list[asyncio.Server] = []
         self.bound = listener  # with the port that the system chose; it is still asked for when the door is shut
         if isinstance(listener, Address):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
+import ssl
 from typing import Any
 
 from respfix.journal import log
@@ -35,11 +35,11 @@ def _is_local(family: int, host: str) -> bool:
     return True
 
 
-async def probe(upstream: Upstream, seconds: float) -> None:
+async def probe(upstream: Upstream, tls: ssl.SSLContext | None, seconds: float) -> None:
     """Say whether anybody listens at the upstream; respfix works either way, as soon as somebody does."""
     try:
         async with asyncio.timeout(seconds or None):
-            trouble = await trouble_at(upstream)
+            trouble = await trouble_at(upstream, tls)
     except TimeoutError:
         trouble = "no answer"
     if trouble:
@@ -48,19 +48,24 @@ async def probe(upstream: Upstream, seconds: float) -> None:
         log.info("upstream %s is reachable", upstream)
 
 
-async def trouble_at(upstream: Upstream) -> str:
-    """Connect to it and leave, which starts no model and needs no key; why that failed, or an empty text."""
+async def trouble_at(upstream: Upstream, tls: ssl.SSLContext | None) -> str:
+    """Connect to it and leave, which starts no model and needs no key; why that failed, or an empty text.
+
+    With TLS its greeting is part of it: nobody who cannot be greeted can be asked, and a server logs who only connects.
+    """
     try:
         if upstream.socket:
             _, writer = await asyncio.open_unix_connection(upstream.socket)
         else:
-            _, writer = await asyncio.open_connection(upstream.host, upstream.port)
+            _, writer = await asyncio.open_connection(upstream.host, upstream.port, ssl=tls)
     except socket.gaierror:
         return "its name cannot be resolved"
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not trusted: {error.verify_message.rstrip('.')}; see upstream_tls.ca"
+    except ssl.SSLError as error:
+        return f"no TLS connection: {(error.reason or 'no reason known').replace('_', ' ').lower()}"
     except OSError as error:
         # asyncio's own words are `Connect call failed ('127.0.0.1', 8080)`
         return os.strerror(error.errno) if error.errno else "no answer"
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    writer.transport.abort()  # nothing was said that could get lost, and a server may be slow to say goodbye
     return ""

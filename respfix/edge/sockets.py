@@ -59,10 +59,12 @@ class Bound:
                 Path(listener.path).unlink()
 
 
-def listening(listener: Listener, handed: list[socket.socket], *, is_shared: bool = False) -> list[Bound]:
+def listening(
+    listener: Listener, handed: list[socket.socket], *, is_shared: bool = False, setting: str = "--listen"
+) -> list[Bound]:
     """The sockets of one address (a name may have several), those handed over where there are any.
 
-    What is used is taken out of the list. Raises StartError, and then nothing is left open.
+    What is used is taken out of the list. Raises StartError, which blames `setting`, and then nothing is left open.
     """
     bound: list[Bound] = []
     try:
@@ -74,9 +76,9 @@ def listening(listener: Listener, handed: list[socket.socket], *, is_shared: boo
     except OSError as error:
         for each in bound:
             each.close()
-        raise StartError(why_not(listener, error)) from None
+        raise StartError(why_not(listener, error, setting)) from None
     if not bound:
-        raise StartError(why_not(listener, OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))))
+        raise StartError(why_not(listener, OSError(errno.EADDRNOTAVAIL, ""), setting))
     return bound
 
 
@@ -137,13 +139,21 @@ def _is_answered(path: Path) -> bool:
     return True
 
 
-def why_not(listener: Listener, error: OSError) -> str:
-    """One line that says why nobody can listen there, and what to do."""
+def why_not(listener: Listener, error: OSError, setting: str = "--listen") -> str:
+    """One line that says why nobody can listen there, and what to do; `setting` is where the address can be changed."""
+    is_path = isinstance(listener, UnixSocket)
     if error.errno == errno.EADDRINUSE:
-        if isinstance(listener, UnixSocket):
-            return f"{listener} is in use, or is a file that is no socket; choose another path with --listen"
-        return f"{listener} is in use; stop what listens there (another respfix?) or choose another port with --listen"
+        if is_path:
+            return f"{listener} is in use, or is a file that is no socket; choose another path with {setting}"
+        return f"{listener} is in use; stop what listens there (another respfix?) or choose another port with {setting}"
     if error.errno == errno.EACCES:
-        what = "a folder that it may write to" if isinstance(listener, UnixSocket) else "a port above 1023"
-        return f"not allowed to listen on {listener}; choose {what} with --listen"
-    return f"cannot listen on {listener} ({error.strerror}); check --listen"
+        what = "a folder that it may write to" if is_path else "a port above 1023"
+        return f"not allowed to listen on {listener}; choose {what} with {setting}"
+    why = error.strerror
+    if error.errno == errno.ENOENT and is_path:
+        why = "its folder is not there"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        why = "this machine has no such address"
+    elif isinstance(error, socket.gaierror):
+        why = "its name cannot be resolved"
+    return f"cannot listen on {listener} ({why}); check {setting}"

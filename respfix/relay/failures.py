@@ -27,7 +27,10 @@ def refusal_for(error: ClientError | OSError, upstream: Upstream, config: Config
     """The answer in place of the upstream's."""
     if isinstance(error, ConnectionTimeoutError):
         waited = f"within {config.timeouts.connect:g} s (timeouts.connect)"
-        return Refusal(504, "upstream_connect_timeout", f"the upstream {upstream} accepted no connection {waited}")
+        message = f"the upstream {upstream} accepted no connection {waited}"
+        if upstream.scheme == "https":
+            message += "; if it runs, it may speak plain HTTP: http:// in --upstream"
+        return Refusal(504, "upstream_connect_timeout", message)
     if isinstance(error, ClientConnectorCertificateError):
         return _untrusted(error.certificate_error, upstream)
     if tls := _tls_error(error):

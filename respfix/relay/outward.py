@@ -42,12 +42,13 @@ class Outward:
         trip, request = self._trip, self._trip.request
         if trip.roll.is_draining:
             raise Refusal(503, "shutting_down", "shutting down; nothing was sent, try again")
+        # Before the name: who takes respfix for a proxy asks by the name of another server.
+        if not request.raw_path.startswith("/") or request.method == "CONNECT":
+            raise Refusal(400, "bad_target", "this is not an open proxy; ask for a path such as /v1/responses")
         # No web page reaches a unix socket, and a proxy in front of one may say any name.
         if isinstance(trip.listener, Address) and not trip.guard.admits(request.headers.get("Host")):
             advice = "add the name to `hosts` in its configuration if it is yours"
             raise Refusal(403, "host_not_allowed", f"this Host header is not a name that respfix has; {advice}")
-        if not request.raw_path.startswith("/") or request.method == "CONNECT":
-            raise Refusal(400, "bad_target", "this is not an open proxy; ask for a path such as /v1/responses")
         if any("\ud800" <= char <= "\udfff" for char in request.raw_path):
             raise Refusal(400, "bad_target", "the path holds bytes that are not UTF-8 and cannot be relayed unchanged")
         if name := unencodable(request.headers):

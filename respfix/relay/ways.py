@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
 from aiohttp import ClientSession
@@ -19,6 +20,7 @@ class Way:
     route: Route
     upstream: Upstream
     session: ClientSession
+    tls: ssl.SSLContext | None  # how to greet an https:// upstream
 
     @property
     def config(self) -> Config:
@@ -51,6 +53,6 @@ def ways_of(config: Config) -> tuple[Way, ...]:
         for route, upstream in zip(routes, upstreams, strict=True)
     ]
     return tuple(
-        Way(route, upstream, session_for(route.config, upstream, context))
+        Way(route, upstream, session_for(route.config, upstream, context), context)
         for route, upstream, context in zip(routes, upstreams, contexts, strict=True)
     )
