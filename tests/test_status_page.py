@@ -124,6 +124,25 @@ async def test_the_page_follows_what_happens(page: Page) -> None:
     assert "no answer since" in await page.look("document.getElementById('pulse').innerText")
 
 
+async def test_a_row_is_read_along_its_first_line(page: Page) -> None:
+    """Also where the repairs take several."""
+    service = Service()
+    end(service.journal, stream(0, 2.0, {"incomplete-item": 2, "missing-part-added": 1}), 2.0)
+    async with looking(service) as looker:
+        await shown(page, looker)
+        await page.look("document.querySelector('#past .fixes').click()")
+        await page.until("document.querySelectorAll('#past .fixes li').length === 2")
+        await page.look(
+            "window.tops = (place) => { const all = document.createRange();"
+            " all.selectNodeContents(document.querySelector(place));"
+            " return [...all.getClientRects()].map((each) => each.top).sort((one, other) => one - other) }"
+        )
+        when, fixes = await page.look("tops('#past td.when')"), await page.look("tops('#past .fixes')")
+
+    assert fixes[-1] - fixes[0] > 20  # pixels: three lines
+    assert abs(when[0] - fixes[0]) < 3
+
+
 async def test_two_upstreams_are_told_apart(page: Page) -> None:
     """One card each, with its name."""
     service = Service(histories.broken(), {UPSTREAM: "", OTHER: "Connection refused"})

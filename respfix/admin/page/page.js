@@ -126,12 +126,14 @@ function legend() {
     .map(([name, word]) => node("span", { class: name }, node("b", {}, word)));
 }
 
+const plain = (text) => text.replaceAll("`", "");
+
 function defects(list, streams) {
   if (!list.length) return [node("p", { class: "none" }, streams ? "Nothing was wrong so far." : "No stream has come yet.")];
   const most = Math.max(...list.map((defect) => defect.streams));
   return rows("defects", list, (defect) => node("div", { class: "defect" },
     node("span", { class: "name" }, defect.slug),
-    node("p", {}, node("b", {}, defect.wrong), `: ${defect.remedy}. `, defect.breaks.length ? node("span", { class: "breaks" }, `Breaks ${defect.breaks.join(", ")}`) : null),
+    node("p", {}, node("b", {}, plain(defect.wrong)), `: ${plain(defect.remedy)}. `, defect.breaks.length ? node("span", { class: "breaks" }, `Breaks ${defect.breaks.join(", ")}`) : null),
     node("div", { class: "much", title: plural(defect.repairs, "time") }, plural(defect.streams, "stream"),
       node("svg:svg", { class: "bar", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" },
         node("svg:rect", { width: (100 * defect.streams) / most, height: 4 })))));
