@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import importlib
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
 
+import brotli
 import pytest
+import zstandard
 from downstream import config_for, connected, request, through
 from multidict import CIMultiDict
 from upstream import END, STREAM_HEAD, Exchange, Upstream, answer, answers, chunk, header_values, serving
@@ -17,6 +22,8 @@ from respfix.app import running
 from respfix.relay.codings import DecodingError, decoder_for
 from respfix.relay.headers import dialect_of, is_event_stream
 from respfix.relay.sniff import Sniffer
+from respfix.relay.source import Decoded, Source
+from respfix.stream import Ending
 
 EVENTS = b'event: x\ndata: {"type":"x"}\n\n: a comment\n\n'
 
@@ -358,8 +365,8 @@ def coded(coding: str, body: bytes) -> bytes:
     if coding == "deflate":
         return zlib.compress(body)
     if coding == "br":
-        return bytes(pytest.importorskip("brotli").compress(body))
-    return bytes(pytest.importorskip("zstandard").compress(body))
+        return bytes(brotli.compress(body))
+    return bytes(zstandard.compress(body))
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate", "br", "zstd"])
@@ -422,6 +429,8 @@ def test_a_missing_library_leaves_its_coding_alone(monkeypatch: pytest.MonkeyPat
         ("gzip", gzip.compress(EVENTS) + gzip.compress(EVENTS) + bytes(9)),
         ("deflate", zlib.compress(EVENTS + EVENTS)),
         ("deflate", zlib.compress(EVENTS + EVENTS)[2:-4]),
+        ("zstd", zstandard.compress(EVENTS) + zstandard.compress(EVENTS)),
+        ("br", brotli.compress(EVENTS + EVENTS)),
     ],
 )
 def test_members_padding_and_headerless_deflate_are_read(coding: str, body: bytes) -> None:
@@ -449,14 +458,90 @@ def test_broken_and_unfinished_codings_are_noticed(coding: str) -> None:
         list(broken.feed(b"\xff\xfe not compressed at all" * 10))
 
 
-def test_a_decompression_bomb_comes_in_bounded_pieces() -> None:
-    """A kilobyte may be a megabyte."""
+@pytest.mark.parametrize(("coding", "largest"), [("gzip", 2**18), ("deflate", 2**18), ("br", 2**19), ("zstd", 2**21)])
+def test_a_decompression_bomb_comes_in_bounded_pieces(coding: str, largest: int) -> None:
+    """A kilobyte may be a gigabyte, and is all in one read."""
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    pieces = list(decoder.feed(coded(coding, bytes(50_000_000))))
+    decoder.close()
+
+    assert sum(map(len, pieces)) == 50_000_000
+    assert max(map(len, pieces)) <= largest
+
+
+def test_a_brotli_that_cannot_be_bounded_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions before 1.2 inflate all that they are given."""
+
+    class Old:
+        process = brotli.Decompressor.process
+
+    monkeypatch.setattr(brotli, "Decompressor", Old)
+
+    assert decoder_for("br") is None
+
+
+def test_a_window_that_http_does_not_allow_is_refused() -> None:
+    """It would be remembered, 128 MiB of it; 8 MiB are what RFC 9659 allows."""
+    for log, is_allowed in ((23, True), (24, False)):
+        parameters = zstandard.ZstdCompressionParameters(window_log=log, compression_level=3)
+        coder = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        body, decoder = coder.compress(EVENTS) + coder.flush(), decoder_for("zstd")
+        assert decoder is not None
+        with contextlib.nullcontext() if is_allowed else pytest.raises(DecodingError):
+            assert [EVENTS] == list(decoder.feed(body))
+
+
+@dataclass
+class OneRead:
+    """A source that brings everything at once."""
+
+    body: bytes
+    ending: Ending | None = None
+    lost: Ending | None = None
+
+    async def read(self) -> bytes:
+        """The body, and then its end."""
+        chunk, self.body = self.body, b""
+        self.ending = None if chunk else Ending.COMPLETE
+        return chunk
+
+
+def decoded(source: OneRead) -> Decoded:
+    """The gzip in it, read."""
     decoder = decoder_for("gzip")
     assert decoder is not None
-    pieces = list(decoder.feed(gzip.compress(bytes(10_000_000))))
+    return Decoded(cast("Source", source), decoder)
 
-    assert sum(map(len, pieces)) == 10_000_000
-    assert max(map(len, pieces)) <= 256 * 1024
+
+async def test_others_have_their_turn_while_a_bomb_goes_off() -> None:
+    """What it inflates to may be dropped, so nothing is written that could make its reader wait."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task, body, pieces = asyncio.create_task(others()), decoded(OneRead(gzip.compress(bytes(10_000_000)))), 0
+    while await body.read():
+        pieces += 1
+    task.cancel()
+
+    assert body.ending is Ending.COMPLETE
+    assert turns >= pieces - 1 > 30
+
+
+async def test_a_bomb_that_nobody_waits_for_any_more_is_left() -> None:
+    """Its stream is over, or respfix is stopping; the rest of a read could last for minutes."""
+    source = OneRead(gzip.compress(bytes(10_000_000)))
+    body = decoded(source)
+    assert await body.read()
+    source.lost = Ending.OVER
+
+    assert b"" == await body.read()
+    assert body.ending is Ending.OVER
 
 
 @pytest.mark.parametrize("headers", [[b"Content-Type: text/event-stream"], [b"Content-Type: text/plain"], []])

@@ -16,6 +16,7 @@ from downstream import Client, config_for, connected, request, through
 from upstream import END, STREAM_HEAD, Exchange, Script, Upstream, answer, chunk, serving
 
 from respfix.app import running
+from respfix.relay.patience import Patience, PatienceLostError
 from respfix.stream import Ending, Options, Report
 
 EVENT = b'data: {"type":"x"}\n\n'
@@ -308,6 +309,21 @@ async def test_any_byte_resets_the_idle_clock() -> None:
         _, body = await client.ask(request())
 
         assert body == b":\n\n" * 8 + b"[complete]"
+
+
+async def test_what_ends_a_wait_counts_also_if_nobody_waited_in_that_moment() -> None:
+    """The grace may be over while a slow client is being written to: the next wait would last for ever."""
+    patience = Patience()
+    patience.end_within(0, Ending.OVER)
+    await asyncio.sleep(0.01)
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    for awaitable in (never(), asyncio.get_running_loop().create_future()):
+        with pytest.raises(PatienceLostError):
+            await asyncio.wait_for(patience.wait(awaitable), 1)
+    assert patience.ending is Ending.OVER
 
 
 async def test_a_slow_client_is_not_taken_for_an_idle_upstream() -> None:

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 
+import brotli
 import pytest
 import reader
 import zstandard
@@ -50,9 +51,11 @@ async def test_a_request_is_overheard_in_every_coding(coding: str, code: Callabl
         (ASKED, "rot13"),
         (gzip.compress(ASKED)[:-9], "gzip"),
         (gzip.compress(bytes(80_000_000)), "gzip"),
+        (zstandard.compress(bytes(80_000_000)), "zstd"),
+        (brotli.compress(bytes(80_000_000), quality=5), "br"),
         (ASKED[:-1] + b'," ":"' + bytes(17_000_000) + b'"}', "identity"),
     ],
-    ids=["no JSON", "not gzip", "unknown coding", "cut gzip", "bomb", "too large"],
+    ids=["no JSON", "not gzip", "unknown coding", "cut gzip", "gzip bomb", "zstd bomb", "brotli bomb", "too large"],
 )
 async def test_what_cannot_be_read_is_relayed_all_the_same(body: bytes, coding: str) -> None:
     """The answer is then repaired with neutral values, as that of a stranger."""

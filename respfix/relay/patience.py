@@ -39,6 +39,10 @@ class Patience:
 
     async def wait(self, awaitable: Awaitable[T], heard: Callable[[], float] = lambda: 0.0) -> T:
         """What the awaitable gives, or PatienceLostError; what was `heard` meanwhile, by the loop's clock, counts."""
+        if self.ending is not None:  # since a moment in which nobody waited, because the client was slower
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            raise PatienceLostError
         self._since = self._loop.time()
         self._heard = heard
         self._is_waiting = True

@@ -43,6 +43,11 @@ class Source:
         if self._lost is not None:
             self._lost.remove_done_callback(self._on_lost)
 
+    @property
+    def lost(self) -> Ending | None:
+        """Why nobody waits for this body any more, if that is so."""
+        return self._patience.ending
+
     async def read(self) -> bytes:
         """The next bytes; b"" when there are no more, and then `ending` is set."""
         if self.ending is not None:
@@ -99,22 +104,28 @@ class Source:
 class Decoded:
     """A source whose bytes are decoded on the way."""
 
-    __slots__ = ("_decoder", "_pieces", "_source", "ending")
+    __slots__ = ("_decoder", "_is_rest", "_pieces", "_source", "ending")
 
     def __init__(self, source: Source, decoder: Decoder) -> None:
         self.ending: Ending | None = None
         self._source = source
         self._decoder = decoder
         self._pieces: Iterator[bytes] = iter(())
+        self._is_rest = False  # of what one read has brought
 
     async def read(self) -> bytes:
         """As `Source.read`; a body that cannot be decoded is cut there."""
         try:
             while self.ending is None:
                 if piece := next(self._pieces, b""):
-                    return piece
+                    if self._is_rest:
+                        # One read can inflate to gigabytes; the others shall have their turn, and who ends it be heard.
+                        await asyncio.sleep(0)
+                        self.ending = self._source.lost
+                    self._is_rest = True
+                    return piece if self.ending is None else b""
                 if chunk := await self._source.read():
-                    self._pieces = self._decoder.feed(chunk)
+                    self._pieces, self._is_rest = self._decoder.feed(chunk), False
                     continue
                 self.ending = self._source.ending
                 if self.ending in (Ending.COMPLETE, Ending.CLOSED):
