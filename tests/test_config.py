@@ -196,6 +196,13 @@ def test_the_variables_of_service_links_are_ignored(variable: str) -> None:
         ("a: b: c", "config.yaml:1: is not YAML: mapping values are not allowed here"),
         ("a: 1\n---\nb: 2", "config.yaml:2: is not YAML: but found another document"),
         ("a: *b", "config.yaml:1: is not YAML: found undefined alias 'b'"),
+        pytest.param(
+            "[" * 5000, "config.yaml: is nested too deeply; no setting needs more than three levels", id="deep"
+        ),
+        (
+            "hosts: &a [x, *a]",
+            "config.yaml:1: hosts: expected host names without a port, such as respfix.lan, not keys",
+        ),
     ],
 )
 def test_an_error_names_the_line_the_key_and_what_to_write(config_file: Path, text: str, expected: str) -> None:

@@ -56,6 +56,8 @@ def from_file(path: Path) -> dict[str, Given]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply; no setting needs more than three levels") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: is not YAML: {error.problem or error.context}") from None

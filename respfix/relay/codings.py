@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 # What one step may inflate to. A read is at most 256 KiB, and 256 KiB of gzip can be 256 MiB of zeros.
 STEP = 256 * 1024
-# zstd's libraries inflate all that they are given, and four bytes can be a block of 128 KiB: with so many bytes at once a
-# step is 2 MiB at most. It costs an ordinary stream 6 ns a byte more.
+# zstd's libraries inflate all that they are given, and four bytes can be a block of 128 KiB: with so many bytes at once
+# a step is 2 MiB at most. It costs an ordinary stream 6 ns a byte more.
 SLICE = 64
 # What RFC 9659 allows over HTTP; a frame that asks for more could make its decoder remember 128 MiB.
 WINDOW = 8 * 2**20

@@ -46,7 +46,8 @@ def spelled(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
     """The headers as they were spelled; aiohttp's C parser turns `ETag` into `Etag` and `x-request-id` into others."""
     headers: CIMultiDict[str] = CIMultiDict()
     for name, value in raw:
-        headers.add(name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        # Space before the colon, which aiohttp lets pass in answers, is to be taken out by a proxy (RFC 9112 5.1).
+        headers.add(name.decode("utf-8", "surrogateescape").rstrip(" \t"), value.decode("utf-8", "surrogateescape"))
     return headers
 
 
@@ -82,8 +83,13 @@ def extensions_in(headers: Headers) -> str:
     return ", ".join(headers.getall(EXTENSIONS, ()))
 
 
+FRAMING = {"content-length", "transfer-encoding"}
+
+
 def is_plainly_framed(headers: Headers) -> bool:
     """One length at most, and no transfer coding but chunked: another one would be lost together with the header."""
+    if any(name.rstrip().lower() in FRAMING and name[-1:].isspace() for name in headers):
+        return False  # a header that aiohttp did not take for what the next reader may take it for
     return _tokens(headers, "Transfer-Encoding") <= {"chunked"} and len(headers.getall("Content-Length", ())) < 2  # noqa: PLR2004
 
 

@@ -51,7 +51,8 @@ class Homeward:
 
     async def _bring(self) -> Answer:
         trip, upstream = self._trip, self._upstream
-        if not is_plainly_framed(upstream.headers) or any(map(FORBIDDEN.search, upstream.headers.values())):
+        words = (upstream.reason or "", *upstream.headers.values())
+        if not is_plainly_framed(upstream.headers) or any(map(FORBIDDEN.search, words)):
             message = f"the upstream {trip.upstream} sent a head that cannot be relayed"
             raise Refusal(502, "upstream_invalid_answer", message)
         if upstream.status == 101:  # noqa: PLR2004 (Switching Protocols)

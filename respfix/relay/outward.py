@@ -95,7 +95,7 @@ class Outward:
                 # Nothing was sent, so it can be tried again; after everything else a POST may have arrived.
                 if isinstance(error, ssl.SSLError | ssl.CertificateError):
                     raise
-            await asyncio.sleep(RETRY_SPAN * 2**attempt / (2**retries - 1))
+            await asyncio.sleep(RETRY_SPAN * 2.0 ** (attempt - retries) / (1 - 2.0**-retries))  # each twice the last
         return await self._once()
 
     async def _once(self) -> ClientResponse:
