@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # Seconds in which a connection that has just been accepted may say what it wants, before it counts as idle: over a
 # restart behind a socket of systemd's, its request would otherwise be lost.
 LAST_MOMENT = 0.05
+# The same where not a word was said yet: a balancer connects for one request, and a busy machine lets 50 ms pass between.
+FIRST_MOMENT = 1.0
 
 
 class Service:
@@ -176,7 +178,13 @@ class Service:
             self._handed += door.close()
         await asyncio.sleep(LAST_MOMENT)
         for door in doors:
-            door.see_off()
+            door.see_off(fresh=False)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_MOMENT - LAST_MOMENT):
+                while any(door.is_fresh for door in doors):  # noqa: ASYNC110 (aiohttp tells nobody)
+                    await asyncio.sleep(LAST_MOMENT)
+        for door in doors:
+            door.see_off(fresh=True)
 
     async def _answer(self, listener: Listener, request: web.BaseRequest) -> web.StreamResponse:
         is_last = not self.is_ready or listener not in self._doors

@@ -210,6 +210,34 @@ async def test_a_fault_of_our_own_is_answered_without_details(
     assert "sk-secret" not in caplog.text + body.decode()
 
 
+async def test_who_has_just_come_may_still_ask_when_respfix_stops() -> None:
+    """A balancer connects for one request; those that were answered before and wait for nothing are closed at once."""
+    async with serving() as upstream, contextlib.AsyncExitStack() as stack:
+        service = Service(config_for(upstream))
+        await service.start()
+        fresh, served = [await stack.enter_async_context(connected(service.address)) for _ in range(2)]
+        await served.ask(request())
+        stopping = asyncio.create_task(service.stop(0.2))
+        assert b"" == await served.rest()
+        await asyncio.sleep(0.2)
+        head, _ = await fresh.ask(request())
+
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert [b"close"] == header_values(head, b"Connection")
+        await asyncio.wait_for(stopping, 5)
+
+
+async def test_who_says_nothing_does_not_keep_respfix_running() -> None:
+    """A second is enough."""
+    async with serving() as upstream:
+        service = Service(config_for(upstream))
+        await service.start()
+        async with connected(service.address) as silent:
+            await asyncio.wait_for(service.stop(30), 5)
+
+            assert b"" == await silent.rest()
+
+
 async def test_running_streams_go_on_while_respfix_stops() -> None:
     """The door is closed, idle connections end, and a stream gets its time."""
     go = asyncio.Event()

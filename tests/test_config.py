@@ -201,7 +201,7 @@ def test_the_variables_of_service_links_are_ignored(variable: str) -> None:
         ),
         (
             "hosts: &a [x, *a]",
-            "config.yaml:1: hosts: expected host names without a port, such as respfix.lan, not keys",
+            "config.yaml:1: hosts: expected host names without a port, such as respfix.lan, not keys or lists of lists",
         ),
     ],
 )

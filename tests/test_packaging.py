@@ -7,14 +7,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
-import time
 import tomllib
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -110,24 +110,22 @@ print(json.dumps([respfix.__file__, version("respfix"), mender.report.terminal, 
 """
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def test_the_wheel_works_on_every_python_here(built: tuple[Path, Path], tmp_path: Path, figures: Figures) -> None:
     """In a clean environment, away from the checkout: the library, the commands, and a stream through them."""
     versions = pythons()
     assert versions
-    for version, program in versions.items():
-        uv("venv", "--quiet", "--python", program, tmp_path / version, cwd=tmp_path)
+
+    def tried(version: str, upstream: str) -> None:
+        uv("venv", "--quiet", "--python", versions[version], tmp_path / version, cwd=tmp_path)
         uv("pip", "install", "--quiet", "--python", tmp_path / version / "bin/python", built[1], cwd=tmp_path)
-        smoke(tmp_path / version)
+        smoke(tmp_path / version, upstream)
+
+    with serving() as (_, urls), ThreadPoolExecutor(2) as together:
+        list(together.map(tried, versions, repeat("http://" + urls["broken"].split("/")[2])))
     figures(f"the wheel works on Python {', '.join(versions)}")
 
 
-def smoke(room: Path) -> None:
+def smoke(room: Path, upstream: str) -> None:
     """Try what is installed there."""
     bare = {"PATH": "/usr/bin:/bin"}
 
@@ -142,29 +140,19 @@ def smoke(room: Path) -> None:
     assert (said, is_there, terminal) == (respfix.__version__, True, "response.failed")
     assert run("respfix", "--version").strip().endswith(respfix.__version__)
     assert "missing-part-added" in run("respfix", "defects")
-    port = free_port()
-    with serving() as (_, urls):
-        upstream = "http://" + urls["broken"].split("/")[2]
-        command = [str(room / "bin/respfix"), "serve", "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
-        with subprocess.Popen(command, cwd=room, env=bare, stderr=subprocess.PIPE) as process:
-            answer = ask(port, process)
-            process.terminate()
+    command = [str(room / "bin/respfix"), "serve", "--upstream", upstream, "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=room, env=bare, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        log = ""
+        while (found := re.search(r"listens on http://127\.0\.0\.1:(\d+)\n", log)) is None:
+            line = process.stderr.readline()
+            assert line, log
+            log += line
+        connection = HTTPConnection("127.0.0.1", int(found[1]), timeout=30)
+        connection.request("POST", "/v1/responses", b'{"model": "anthropic-text", "stream": true}')
+        answer = connection.getresponse().read()
+        connection.close()
+        process.terminate()
 
-            assert process.wait(30) == 0
+        assert process.wait(30) == 0
     assert b"event: response.content_part.added" in answer
-
-
-def ask(port: int, process: subprocess.Popen[bytes]) -> bytes:
-    """A stream, as soon as respfix listens."""
-    deadline = time.monotonic() + 60
-    while True:
-        connection = HTTPConnection("127.0.0.1", port, timeout=30)
-        try:
-            connection.request("POST", "/v1/responses", b'{"model": "anthropic-text", "stream": true}')
-            return connection.getresponse().read()
-        except ConnectionRefusedError:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        finally:
-            connection.close()

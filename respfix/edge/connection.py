@@ -95,6 +95,11 @@ class Connection(web.RequestHandler):
         """Waits for a request."""
         return self._current_request is None and not self._messages
 
+    @property
+    def is_fresh(self) -> bool:
+        """Waits for its first one, which may be on its way: nobody connects in order to say nothing."""
+        return self.is_idle and self._request_count == 0
+
 
 class Server(web.Server):
     """Makes connections with exactly the settings given: aiohttp's own drops all of them if it does not know one."""

@@ -70,10 +70,15 @@ class Door:
                 each.close()
         return [each.socket for each in self._bound if not each.is_ours]
 
-    def see_off(self) -> None:
-        """Close the connections that wait for nothing."""
+    @property
+    def is_fresh(self) -> bool:
+        """Somebody has come and said nothing yet."""
+        return any(isinstance(each, Connection) and each.is_fresh for each in self._server.connections)
+
+    def see_off(self, *, fresh: bool) -> None:
+        """Close the connections that wait for nothing, also those that are fresh if so said."""
         for connection in self._server.connections:
-            if isinstance(connection, Connection) and connection.is_idle:
+            if isinstance(connection, Connection) and connection.is_idle and (fresh or not connection.is_fresh):
                 connection.force_close()
 
     async def clear(self, seconds: float) -> None:
