@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Seconds in which a connection that has just been accepted may say what it wants, before it counts as idle: over a
 # restart behind a socket of systemd's, its request would otherwise be lost.
 LAST_MOMENT = 0.05
-# The same where not a word was said yet: a balancer connects for one request, and a busy machine lets 50 ms pass between.
+# The same where not a word was said yet: a balancer connects for one request, and 50 ms pass on a busy machine.
 FIRST_MOMENT = 1.0
 
 
