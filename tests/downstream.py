@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from upstream import Upstream, header_values
 
 from respfix.app import running
@@ -112,3 +113,11 @@ async def through(upstream: Upstream | str, **changes: Any) -> AsyncIterator[Cli
     """One connection through a respfix of its own."""
     async with running(config_for(upstream, **changes)) as address, connected(address) as client:
         yield client
+
+
+async def said(caplog: pytest.LogCaptureFixture, words: str) -> str:
+    """The line of the log with these words, as soon as it is there."""
+    async with asyncio.timeout(WAIT):
+        while words not in caplog.text:  # noqa: ASYNC110 (the log rings no bell)
+            await asyncio.sleep(0.01)
+    return next(line for line in caplog.messages if words in line)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from downstream import Client, config_for, connected, request, through
+from downstream import Client, config_for, connected, request, said, through
 from upstream import END, STREAM_HEAD, chunk, serving
 
 from respfix.app import running, started
@@ -242,14 +242,6 @@ async def test_a_reload_takes_a_renewed_certificate(authority: trustme.CA, file:
 
 
 # What is said about a greeting that failed
-
-
-async def said(caplog: pytest.LogCaptureFixture, words: str) -> str:
-    """The line of the log with these words, as soon as it is there."""
-    async with asyncio.timeout(5):
-        while words not in caplog.text:  # noqa: ASYNC110 (the log rings no bell)
-            await asyncio.sleep(0.01)
-    return next(line for line in caplog.messages if words in line)
 
 
 async def test_a_client_that_does_not_speak_tls_is_logged(

@@ -49,7 +49,8 @@ class Served(asyncio.Protocol):
         """Note when."""
         del exc
         self.lost_at = asyncio.get_running_loop().time()
-        self.upstream.on_lost(self)
+        if self in self.upstream.streams:  # respfix only looked whether somebody is here
+            self.upstream.on_lost(self)
 
     def pause_writing(self) -> None:
         """Respfix does not take more."""
