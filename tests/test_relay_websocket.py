@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,9 +17,12 @@ from upstream import answer, serving as scripted
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from respfix.app import running
-from respfix.stream import Limits
+from respfix.relay.crossing import Crossing
+from respfix.relay.wire import Wire, accept, agreed
+from respfix.stream import Conversation, Ending, Limits, Options
 
 HEALTHY = (STREAMS / "conformant" / "text-2025-05.sse").read_bytes()
 BROKEN = (STREAMS / "recorded" / "sub2api-0.1.132-an-text.sse").read_bytes()
@@ -346,6 +350,32 @@ async def test_a_client_that_is_slow_holds_its_upstream_back() -> None:
         assert before == sent
         while sent == before:
             await asyncio.wait_for(client.recv(), 5)
+
+
+def test_what_one_read_inflates_to_is_bounded() -> None:
+    """Three frames of 30 MiB in 90 kB: each is allowed, and nobody could be held back between them."""
+    told: dict[str, bytes] = {"client": b"", "upstream": b""}
+
+    def tell(who: str, data: bytes) -> None:
+        told[who] += data
+
+    limits = Limits()
+    extensions, answered = accept("permessage-deflate; client_no_context_takeover")
+    there = Wire([], limits.frame_bytes, is_client=False)
+    here = Wire(extensions, limits.frame_bytes, is_client=True)
+    crossing = Crossing(
+        here, there, Conversation(Options()), limits, (partial(tell, "client"), partial(tell, "upstream"))
+    )
+    client = Wire(agreed(answered), limits.frame_bytes, is_client=False)
+    client_frame = Frame(Opcode.BINARY, bytes(30 * 2**20)).serialize(mask=True, extensions=client._extensions)
+
+    assert len(client_frame) < 100_000
+    assert len(crossing.up(client_frame)) > 30 * 2**20
+    assert crossing.up(client_frame * 3) == b""
+    assert crossing.is_over.is_set()
+    crossing.end(Ending.CUT, "")
+    assert b"inflate to more than" in told["client"]
+    assert len(told["upstream"]) < 2 * 30 * 2**20 + 1000
 
 
 @pytest.mark.parametrize(

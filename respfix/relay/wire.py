@@ -21,6 +21,9 @@ DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 DEFLATED = 64 * 1024
 # What the `websockets` library takes by default, for its own reason: 64 KiB a connection instead of 316.
 WINDOW_BITS, SETTINGS = 12, {"memLevel": 5}
+# What the frames of one read may inflate to, together with a large one that it completes: a read of 256 KiB could hold
+# eight frames of 32 MiB, and nobody can be held back in the middle of it.
+INFLATED = 64 * 2**20
 
 
 class BrokenError(Exception):
@@ -49,7 +52,11 @@ class Wire:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take bytes as they come, give the frames they complete; raise BrokenError."""
         self._reader.feed_data(data)
+        size, bound = 0, max(INFLATED, 2 * self._bound)
         while (frame := self._next()) is not None:
+            size += len(frame.data)
+            if size > bound:
+                raise BrokenError(1009, f"{len(data)} bytes inflate to more than {bound}")
             if frame.opcode in DATA:
                 if self._is_within is not (frame.opcode is Opcode.CONT):
                     raise BrokenError(1002, "frames of two messages are mixed")
