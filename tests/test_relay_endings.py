@@ -10,13 +10,18 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aiohttp import ClientPayloadError, ClientResponse, StreamReader
+from aiohttp.client_proto import ResponseHandler
 from downstream import Client, config_for, connected, request, through
 from upstream import END, STREAM_HEAD, Exchange, Script, Upstream, answer, chunk, serving
 
 from respfix.app import running
 from respfix.relay.patience import Patience, PatienceLostError
+from respfix.relay.source import Source
 from respfix.stream import Ending, Options, Report
 
 EVENT = b'data: {"type":"x"}\n\n'
@@ -324,6 +329,20 @@ async def test_what_ends_a_wait_counts_also_if_nobody_waited_in_that_moment() ->
         with pytest.raises(PatienceLostError):
             await asyncio.wait_for(patience.wait(awaitable), 1)
     assert patience.ending is Ending.OVER
+
+
+async def test_a_body_that_broke_while_its_end_was_decided_gives_what_came() -> None:
+    """Both may happen while a slow client is written to; neither may be lost, nor raised where nobody answers."""
+    content = StreamReader(ResponseHandler(asyncio.get_running_loop()), 2**16, loop=asyncio.get_running_loop())
+    content.feed_data(b"came")
+    content.set_exception(ClientPayloadError("broke"))
+    patience = Patience()
+    patience.end(Ending.OVER)
+    answer_of = SimpleNamespace(content=content, connection=None, method="POST", status=200, headers={})
+    source = Source(cast("ClientResponse", answer_of), patience)
+
+    assert [b"came", b""] == [await source.read(), await source.read()]
+    assert source.ending is Ending.OVER
 
 
 async def test_a_slow_client_is_not_taken_for_an_idle_upstream() -> None:

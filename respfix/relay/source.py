@@ -58,7 +58,7 @@ class Source:
                 self.ending = self._how_it_ended()
         except PatienceLostError:
             self.ending = self._patience.ending
-            chunk = self._content.read_nowait()
+            chunk = self._remainder()  # also if it broke while nobody waited
         except (ClientError, HttpProcessingError, OSError):  # the second comes from aiohttp's pure-Python parser
             self.ending = Ending.CUT
             chunk = self._remainder()
