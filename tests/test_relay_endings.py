@@ -603,6 +603,22 @@ async def test_an_upstream_that_accepts_no_connection_is_given_up() -> None:
             filler.close()
 
 
+async def test_an_upstream_that_answers_no_greeting_may_speak_plain_http() -> None:
+    """It waits for a request that TLS never sends, and the client for a greeting."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with through(url, timeouts={"connect": 0.3}) as client:
+            message = await refused(client, 504, "upstream_connect_timeout")
+
+    assert message.endswith("if it runs, it may speak plain HTTP: http:// in --upstream")
+
+
 async def test_a_refusal_leaves_the_connection_usable() -> None:
     """The client may go on when the upstream is back."""
     async with serving() as upstream, through(upstream) as client:
