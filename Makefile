@@ -25,7 +25,7 @@ coverage: .venv/test
 crowd: .venv/test
 	@TEST_CROWD=2000 $(BIN)/pytest tests/test_crowd.py
 
-# Fifteen minutes of mixed traffic with faults instead of forty seconds.
+# Fifteen minutes of mixed traffic with faults instead of one.
 soak: .venv/test
 	@cd tests && ../$(BIN)/python -m faults.soak --minutes 15
 

@@ -121,8 +121,8 @@ async def sip(port: int) -> None:
 
 @pytest.mark.timeout(300)
 async def test_slow_readers_hold_back_their_upstreams_instead_of_growing_respfix(figures: Figures) -> None:
-    """100 readers at 1 kB a second, and upstreams that never end: memory stands still once the buffers are full."""
-    count, seconds = 100, 4.0
+    """200 readers at 1 kB a second, and upstreams that never end: memory stands still once the buffers are full."""
+    count, seconds = 200, 4.0
     event = b'data: {"type":"response.output_text.delta","item_id":"msg_1","delta":"%s"}\n\n' % (b"x" * 4000)
 
     async def pour(upstream: crowd.Upstream) -> None:

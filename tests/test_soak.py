@@ -1,4 +1,4 @@
-"""Forty seconds of mixed traffic with faults; `make soak` takes fifteen minutes."""
+"""A minute of mixed traffic with faults; `make soak` takes fifteen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from conftest import Figures
 from faults.soak import soak
 
-SECONDS = 40.0
+SECONDS = 60.0
 
 
 @pytest.mark.timeout(300)

@@ -261,7 +261,7 @@ async def soak(seconds: float, seed: int = 1) -> Soak:
         run.flows.set()
         workers = [asyncio.create_task(run.work()) for _ in range(WORKERS)]
         deadline = loop.time() + seconds
-        between = max(2.5, seconds / 40)  # nine rests in 40 s
+        between = max(4.0, seconds / 40)
         while loop.time() < deadline:
             await asyncio.sleep(between / 2)
             served.process.send_signal(signal.SIGHUP)  # a reload in the middle of everything
