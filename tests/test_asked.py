@@ -57,7 +57,40 @@ def test_a_response_that_lacks_its_keys_repeats_the_request() -> None:
     for response in responses(mend(BARE, Options(asked=ASKED)).body):
         assert "gpt-5.5" == response["model"]
         assert [] == [key for key, value in ASKED.echo.items() if response[key] != value]
-        assert response["temperature"] is None
+        assert 1.0 == response["temperature"]
+
+
+def test_what_was_asked_for_in_part_is_repeated_whole() -> None:
+    """A response always says a text's format, both halves of reasoning, and all that a function has (openai-python)."""
+    function = {"type": "function", "name": "shell", "parameters": {"type": "object"}, "strict": True}
+    request = {**REQUEST, "tools": [*REQUEST["tools"], function, 7], "reasoning": {"effort": "low"}}
+    asked = Asked.of(json.dumps(request).encode())
+
+    assert {"format": {"type": "text"}, "verbosity": "low"} == asked.echo["text"]
+    assert {"effort": "low", "summary": None} == asked.echo["reasoning"]
+    assert [
+        {"type": "custom", "name": "apply_patch"},
+        {"type": "function", "name": "shell", "description": None, "parameters": None, "strict": None},
+        {**function, "description": None},
+        7,
+    ] == asked.echo["tools"]
+
+
+def test_a_response_that_lacks_only_newer_keys_is_not_made_newer() -> None:
+    """OpenAI's own of March 2025 lacks them; one that lacks what that had gets all, and keeps what was said before."""
+    old = responses((STREAMS / "conformant" / "text-2025-03.sse").read_bytes())[0] | {"temperature": 0.3}
+
+    def first_and_last(response: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        begun = json.dumps({"type": "response.created", "response": response})
+        last = '{"type":"response.completed","response":{"id":"resp_1","output":[]}}'
+        found = responses(mend(f"data: {begun}\n\ndata: {last}\n\n".encode()).body)
+        return found[0], found[-1]
+
+    first, last = first_and_last(old)
+    assert old == first
+    assert (0.3, "disabled") == (last["temperature"], last["truncation"])
+    bare, _ = first_and_last({key: value for key, value in old.items() if key not in {"created_at", "tools"}})
+    assert ([], "disabled") == (bare["tools"], bare["truncation"])
 
 
 def test_what_the_server_says_is_not_changed_to_agree() -> None:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 ECHOED: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "background": (bool,),
+        "frequency_penalty": (int, float),
         "instructions": (str,),
         "max_output_tokens": (int,),
         "max_tool_calls": (int,),
         "metadata": (dict,),
         "parallel_tool_calls": (bool,),
+        "presence_penalty": (int, float),
         "previous_response_id": (str,),
         "prompt_cache_key": (str,),
         "reasoning": (dict,),
@@ -40,6 +42,10 @@ ECHOED: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "user": (str,),
     }
 )
+# What may be left out of these in a request, and never is in a response.
+WHOLE_TEXT: Mapping[str, Any] = MappingProxyType({"format": {"type": "text"}})
+WHOLE_REASONING: Mapping[str, Any] = MappingProxyType({"effort": None, "summary": None})
+WHOLE_FUNCTION: Mapping[str, Any] = MappingProxyType({"description": None, "parameters": None, "strict": None})
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Asked:
             background=request.get("background") is True,
             model=model if isinstance(model, str) else "",
             custom_tools=_names(tools, "custom") - _names(tools, "function"),
-            _echo=json.dumps(given),
+            _echo=json.dumps(_repeated(given)),
         )
 
     @cached_property
@@ -80,6 +86,20 @@ class Asked:
         """What the response repeats of it, besides the model."""
         given: dict[str, Any] = json.loads(self._echo)
         return given
+
+
+def _repeated(given: dict[str, Any]) -> dict[str, Any]:
+    """Give what was asked for as a response says it: whole."""
+    wholes = {"text": WHOLE_TEXT, "reasoning": WHOLE_REASONING}
+    changes: dict[str, Any] = {key: {**whole, **given[key]} for key, whole in wholes.items() if key in given}
+    if "tools" in given:
+        changes["tools"] = [_whole_tool(tool) for tool in given["tools"]]
+    return {**given, **changes}
+
+
+def _whole_tool(tool: Any) -> Any:
+    is_function = isinstance(tool, dict) and tool.get("type") == "function"
+    return {**tool, **{key: value for key, value in WHOLE_FUNCTION.items() if key not in tool}} if is_function else tool
 
 
 def _names(tools: Iterable[Mapping[str, Any]], kind: str) -> frozenset[str]:

@@ -14,6 +14,7 @@ from respfix.stream.grammar import (
     KINDS,
     NO_USAGE,
     RESPONSE_ALSO,
+    RESPONSE_NOW,
     RESPONSE_WANTS,
     TELLING_KEYS,
     USAGE,
@@ -248,7 +249,9 @@ class Bodies:
                 changes["created_at"] = due if read is None else read
         wants = {**RESPONSE_WANTS, "status": status, **({"model": identity["model"]} if identity.get("model") else {})}
         is_lacking = self.triage.is_dirty or any(body.get(key) is None for key in wants)
-        also = {**RESPONSE_ALSO, **self.asked.echo} if is_lacking else RESPONSE_ALSO
+        also = {**RESPONSE_ALSO, **(RESPONSE_NOW if RESPONSE_ALSO.keys() - body.keys() else {})}
+        also |= self.asked.echo if is_lacking else {}
+        also |= {key: identity[key] for key in also.keys() & identity.keys()}
         return self.filled(altered(body, changes), wants, also, "missing-response-keys")
 
     def usage(self, usage: object) -> object:

@@ -323,6 +323,7 @@ TELLING_KEYS = (
 # What a response object needs. `created_at`: @ai-sdk/openai 3 and 4 refuse the event without it, agent-framework dies;
 # `model`: Grok CLI and the AI SDK; `output`: openai-python 2.x, and 14 of 25 set-ups in the terminal event.
 RESPONSE_WANTS: Mapping[str, Any] = MappingProxyType({"object": "response", "model": "", "output": []})
+# What OpenAI's has always had besides (March 2025), and what that is if nobody asked for anything else.
 RESPONSE_ALSO: Mapping[str, Any] = MappingProxyType(
     {
         "error": None,
@@ -330,10 +331,33 @@ RESPONSE_ALSO: Mapping[str, Any] = MappingProxyType(
         "instructions": None,
         "metadata": {},
         "parallel_tool_calls": True,
-        "temperature": None,
+        "temperature": 1.0,
         "tool_choice": "auto",
         "tools": [],
-        "top_p": None,
+        "top_p": 1.0,
+    }
+)
+# What it has in 2026, and the schema of Open Responses (2026-04-24) requires. A response that lacks some of the above
+# was never made after OpenAI's and gets these, too; one that lacks only these is older, and is not made newer. Of
+# `store`: a server that does not say that it stores is not known to.
+RESPONSE_NOW: Mapping[str, Any] = MappingProxyType(
+    {
+        "background": False,
+        "completed_at": None,
+        "frequency_penalty": 0.0,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "presence_penalty": 0.0,
+        "previous_response_id": None,
+        "prompt_cache_key": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
+        "store": False,
+        "text": {"format": {"type": "text"}},
+        "top_logprobs": 0,
+        "truncation": "disabled",
+        "usage": None,
     }
 )
 STATUS_OF = {
