@@ -1,4 +1,4 @@
-"""An upstream that answers `POST …/responses` with a recorded event stream.
+"""An upstream that answers `POST …/responses` with a recorded event stream, or with JSON where a body is that.
 
 The name of the recording travels in the prompt, as ``recording=NAME``, because a prompt survives every proxy and every
 client; headers, paths and model names do not. A request that brings a tool's answer back gets ``NAME.after-tool`` where
@@ -90,11 +90,11 @@ class Answer(BaseHTTPRequestHandler):
         if name is None:
             self.refuse()
             return
+        stream = self.upstream.bodies[name]
         self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Type", "application/json" if stream.startswith(b"{") else "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        stream = self.upstream.bodies[name]
         for start in range(0, len(stream), CHUNK):
             chunk = stream[start : start + CHUNK]
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
