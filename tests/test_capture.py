@@ -10,18 +10,22 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reader
 from downstream import config_for, connected, request
 from upstream import END, STREAM_HEAD, Exchange, Script, chunk, serving
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from respfix.app import Service
 from respfix.capture import Capture
 from respfix.capture.folder import CAME, FACTS, LEFT, Folder, FolderError
 from respfix.capture.masking import PIECE, masked, secrets_of
-from respfix.capture.recording import MEMORY, Memory, Recording
+from respfix.capture.recording import MEMORY, Memory, Recording, framed
 from respfix.config import Capture as Settings, ConfigError
 from respfix.config.kinds import NamedFile
 from respfix.journal import Entry, Journal, Kind
@@ -469,3 +473,155 @@ def test_an_ending_of_the_service_itself_is_nobodys_fault(tmp_path: Path) -> Non
 def _private(path: Path) -> Path:
     path.chmod(0o700)
     return path
+
+
+# WebSockets
+
+
+async def spoken(folder: Path, script: WebSocketScript, *said: str, hears: int, **changes: Any) -> Service:
+    """Say this over a WebSocket through a respfix that keeps streams there, hear so many messages, and stop it."""
+    async with serve(script, "127.0.0.1", 0) as upstream:
+        port = next(iter(upstream.sockets)).getsockname()[1]
+        service = Service(config_for(f"http://127.0.0.1:{port}", capture=settings(folder), **changes))
+        await service.start()
+        address, headers = f"ws://{service.address}/v1/responses", {"Authorization": "Bearer sk-mine-0123456789"}
+        # With a bound on its queue, a client that has not read everything takes ten seconds to close.
+        async with connect(address, proxy=None, max_queue=None, additional_headers=headers) as client:
+            for each in said:
+                await client.send(each)
+            for _ in range(hears):
+                await asyncio.wait_for(client.recv(), WAIT)
+        await service.stop(1)
+    return service
+
+
+WebSocketScript = Callable[[ServerConnection], Awaitable[None]]
+CREATE = '{"type":"response.create","model":"m","input":"Hello"}'
+
+
+def speaking(*streams: bytes) -> WebSocketScript:
+    """Answer each request with the next of these streams."""
+
+    async def script(server: ServerConnection) -> None:
+        for stream in streams:
+            await server.recv()
+            for block in reader.blocks(stream):
+                await server.send(block.data)
+        await server.wait_closed()
+
+    return script
+
+
+def found(file: Path) -> str:
+    """What `respfix check` says is wrong."""
+    words = [sys.executable, "-m", "respfix", "check", str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert 1 == done.returncode
+    return done.stdout
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that is kept."""
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+async def test_a_response_on_a_websocket_is_kept_like_a_stream(tmp_path: Path) -> None:
+    """Each by itself, as events that the linter reads; a healthy one between them is not."""
+    count = [len(list(reader.blocks(stream))) for stream in (healthy(), BROKEN)]
+    await spoken(tmp_path, speaking(BROKEN, healthy(), BROKEN), CREATE, CREATE, CREATE, hears=3 * count[0])
+
+    first, second = names(tmp_path)
+    came, left = ((tmp_path / (first + ending)).read_bytes() for ending in (CAME, LEFT))
+    assert [block.data for block in reader.blocks(BROKEN)] == [block.data for block in reader.blocks(came)]
+    assert reader.said(reader.events(BROKEN)) == reader.said(reader.events(left))
+    assert [] == reader.complaints(reader.events(left))
+    assert came == (tmp_path / (second + CAME)).read_bytes()
+    facts = json.loads((tmp_path / (first + FACTS)).read_text())
+    assert ("GET", 101, "repaired", count[1], "response.completed", True) == (
+        facts["method"],
+        facts["status"],
+        facts["outcome"],
+        facts["events_in"],
+        facts["terminal"],
+        facts["came_is_whole"],
+    )
+    assert "missing-part-added" in found(tmp_path / (first + CAME))
+
+
+async def test_lanes_are_kept_apart(tmp_path: Path) -> None:
+    """Two responses that interleave are two streams."""
+    lanes = [[json.dumps({**event, "stream_id": lane}) for event in reader.events(BROKEN)] for lane in ("a", "b")]
+
+    async def script(server: ServerConnection) -> None:
+        for _ in range(2):
+            await server.recv()
+        for pair in zip(*lanes, strict=True):
+            for message in pair:
+                await server.send(message)
+        await server.close()
+
+    ask = [json.dumps({**json.loads(CREATE), "stream_id": lane}) for lane in ("a", "b")]
+    await spoken(tmp_path, script, *ask, hears=2 * len(lanes[0]))
+
+    kept_lanes = [
+        [block.data for block in reader.blocks((tmp_path / (name + CAME)).read_bytes())] for name in names(tmp_path)
+    ]
+    assert sorted(lanes) == sorted(kept_lanes)
+
+
+async def test_a_websocket_that_breaks_off_is_kept_with_what_the_client_was_told(tmp_path: Path) -> None:
+    """The failure is in what left, not in what came."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for block in list(reader.blocks(healthy()))[:5]:
+            await server.send(block.data)
+        await asyncio.sleep(0.05)
+        server.transport.abort()
+
+    await spoken(tmp_path, script, CREATE, hears=6)
+
+    (name,) = names(tmp_path)
+    came, left = (reader.events((tmp_path / (name + ending)).read_bytes()) for ending in (CAME, LEFT))
+    assert (5, came, "response.failed") == (len(came), left[:5], left[5]["type"])
+    assert name.endswith("truncated-stream")
+
+
+async def test_a_client_that_leaves_a_websocket_leaves_nothing_to_keep(tmp_path: Path) -> None:
+    """Its stream was not broken."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for block in list(reader.blocks(healthy()))[:5]:
+            await server.send(block.data)
+        await server.wait_closed()
+
+    await spoken(tmp_path, script, CREATE, hears=5)
+
+    assert [] == names(tmp_path)
+
+
+async def test_a_websocket_s_secrets_are_taken_out(tmp_path: Path) -> None:
+    """As from a stream."""
+    stream = BROKEN.replace(b"Hello", b"sk-mine-0123456789")
+    await spoken(tmp_path, speaking(stream), CREATE, hears=len(list(reader.blocks(stream))))
+
+    assert 3 == len(files(tmp_path))
+    assert b"sk-mine" not in b"".join(files(tmp_path).values())
+
+
+async def test_what_is_only_observed_on_a_websocket_is_kept_as_it_came(tmp_path: Path) -> None:
+    """There is no other side of it."""
+    await spoken(tmp_path, speaking(BROKEN), CREATE, hears=len(list(reader.blocks(BROKEN))), repair="observe")
+
+    (name,) = names(tmp_path)
+    assert {name + CAME, name + FACTS} == files(tmp_path).keys()
+    assert "defective" == json.loads((tmp_path / (name + FACTS)).read_text())["outcome"]
+
+
+def test_a_message_of_several_lines_is_kept_as_one_event() -> None:
+    """In JSON a line end is a blank."""
+    message = b'{\n  "type": "x",\r\n\r  "a": 1\n}'
+
+    assert [{"type": "x", "a": 1}] == reader.events(framed(message))
+    assert b"" == framed(b"")

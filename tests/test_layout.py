@@ -89,6 +89,7 @@ EDGES = {
     "relay.ways": "config relay.session relay.upstream tls",
     "relay.trip": "capture config journal relay.guard relay.headers relay.hearing relay.patience relay.resume "
     "relay.roll relay.upstream relay.ways stream",
+    "relay.scribe": "journal relay.trip stream",
     "relay.wire": "",
     "relay.crossing": "relay.wire stream",
     "relay.answer": "relay.headers",
@@ -96,8 +97,8 @@ EDGES = {
     "relay.source": "capture.recording relay.codings relay.patience relay.sniff relay.spout stream",
     "relay.outward": "config relay.failures relay.forwarded relay.headers relay.patience relay.refusal relay.trip "
     "relay.upload relay.wire stream",
-    "relay.switch": "journal relay.answer relay.crossing relay.headers relay.patience relay.refusal relay.trip "
-    "relay.tunnel relay.wire stream",
+    "relay.switch": "journal relay.answer relay.crossing relay.headers relay.patience relay.refusal relay.scribe "
+    "relay.trip relay.tunnel relay.wire stream",
     "relay.homeward": "capture.recording journal relay.answer relay.codings relay.headers relay.refusal relay.resume "
     "relay.sniff relay.source relay.switch relay.trip stream",
     "relay": "capture config journal relay.forwarded relay.guard relay.homeward relay.outward relay.patience "

@@ -19,7 +19,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from respfix.app import running
+from respfix.app import Service, running
+from respfix.journal import Entry, Outcome
 from respfix.relay.crossing import Crossing
 from respfix.relay.wire import Wire, accept, agreed
 from respfix.stream import Conversation, Ending, Limits, Options
@@ -446,6 +447,155 @@ async def test_respfix_that_stops_says_so() -> None:
 
     assert "respfix was shut down" in json.loads(out[-1])["error"]["message"]
     assert 1001 == client.close_code
+
+
+async def logged(script: Script, ends: Callable[[ClientConnection], Awaitable[None]]) -> Entry:
+    """What the log says of a connection that the client used like this."""
+    async with speaking(script) as url:
+        service = Service(config_for(url))
+        await service.start()
+        try:
+            async with connect(f"ws://{service.address}/v1/responses", proxy=None) as client:
+                await ends(client)
+        finally:
+            await service.stop(2)
+        return service.journal.past[-1]
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_broken_stream() -> None:
+    """What came until then is counted, and nothing is said to be missing."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for message in messages(HEALTHY)[:5]:
+            await server.send(message)
+        await server.wait_closed()
+
+    async def ends(client: ClientConnection) -> None:
+        await client.send(CREATE)
+        for _ in range(5):
+            await client.recv()
+
+    entry = await logged(script, ends)
+
+    assert ("client (early)", Outcome.LEFT) == (entry.ended_by, entry.outcome)
+    assert entry.report is not None
+    assert (5, {}) == (entry.report.events_in, entry.report.defects)
+
+
+async def test_a_client_that_closes_after_its_answer_has_ended_it() -> None:
+    """As most do."""
+
+    async def ends(client: ClientConnection) -> None:
+        await client.send(CREATE)
+        await received(client)
+
+    entry = await logged(answering(messages(BROKEN)), ends)
+
+    assert ("client", Outcome.REPAIRED) == (entry.ended_by, entry.outcome)
+
+
+async def test_an_upstream_that_closes_has_ended_it() -> None:
+    """Also where the client answers its close frame."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for message in messages(HEALTHY):
+            await server.send(message)
+
+    async def ends(client: ClientConnection) -> None:
+        await client.send(CREATE)
+        await received(client)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+
+    assert "upstream" == (await logged(script, ends)).ended_by
+
+
+async def test_an_event_after_the_end_is_counted() -> None:
+    """It is taken out, and the log says so."""
+    stray = json.dumps({**json.loads(messages(HEALTHY)[4]), "type": "response.output_text.delta"})
+
+    async def ends(client: ClientConnection) -> None:
+        await client.send(CREATE)
+        await received(client)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for message in [*messages(HEALTHY), stray]:
+            await server.send(message)
+
+    entry = await logged(script, ends)
+
+    assert entry.report is not None
+    assert {"event-after-terminal": 1} == entry.report.defects
+
+
+# Signs of life
+
+
+async def test_a_client_that_hears_nothing_is_pinged() -> None:
+    """Its pong does not reach the upstream, which did not ask; other pongs do."""
+    got: list[tuple[Opcode, bytes]] = []
+
+    async def script(server: ServerConnection) -> None:
+        process = server.protocol.recv_frame
+
+        def heard(frame: Frame) -> None:
+            got.append((frame.opcode, bytes(frame.data)))
+            process(frame)
+
+        server.protocol.recv_frame = heard  # type: ignore[method-assign]
+        await server.wait_closed()
+
+    pinged: list[bytes] = []
+    async with conversing(script, {"keepalive": 0.2}, ping_interval=None) as client:
+        process = client.protocol.recv_frame
+
+        def seen(frame: Frame) -> None:
+            if frame.opcode is Opcode.PING:
+                pinged.append(bytes(frame.data))
+            process(frame)
+
+        client.protocol.recv_frame = seen  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+        await client.pong(b"respfix")  # one that nothing asked for
+        await client.pong(b"mine")
+        await asyncio.sleep(0.05)
+
+    assert 3 <= len(pinged) <= 10
+    assert {b"respfix"} == set(pinged)
+    assert (Opcode.PONG, b"mine") in got
+    assert [] == [data for opcode, data in got if opcode is Opcode.PING]
+    assert len([data for _, data in got if data == b"respfix"]) <= 1
+
+
+async def test_a_client_is_pinged_only_if_that_is_asked_for() -> None:
+    """And not while its answer flows."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.recv()
+        for message in messages(HEALTHY):
+            await server.send(message)
+            await asyncio.sleep(0.05)
+        await server.close()
+
+    for changes in ({}, {"keepalive": 0.4}):
+        pinged: list[Frame] = []
+        async with conversing(script, changes, ping_interval=None) as client:
+            process = client.protocol.recv_frame
+
+            def seen(frame: Frame, process: Callable[[Frame], None] = process, pinged: list[Frame] = pinged) -> None:
+                pinged += [frame] if frame.opcode is Opcode.PING else []
+                process(frame)
+
+            client.protocol.recv_frame = seen  # type: ignore[method-assign]
+            await client.send(CREATE)
+            assert messages(HEALTHY) == await received(client)
+
+        assert [] == pinged
 
 
 # Switches

@@ -24,7 +24,7 @@ from typing import Any
 from respfix import __version__
 from respfix.capture.folder import CAME, FACTS, LEFT, Folder, FolderError, look_at
 from respfix.capture.masking import masked, secrets_of
-from respfix.capture.recording import Memory, Mending, Recording, Side
+from respfix.capture.recording import Memory, Mending, Pair, Recording, Side
 from respfix.config import Capture as Settings
 from respfix.journal import Entry, Journal, Outcome, log
 from respfix.stream.defects import by_weight
@@ -44,7 +44,7 @@ class Kept:
     folder: Folder
     name: str
     entry: Entry
-    recording: Recording
+    recording: Pair
     headers: list[tuple[str, str]]
     target: str
 
@@ -55,7 +55,7 @@ class Capture:
     def __init__(self, journal: Journal) -> None:
         self._count = journal.tally.captures
         self._memory = Memory()
-        self._running: dict[Entry, Recording] = {}
+        self._running: dict[Entry, Pair] = {}
         self._settings = Settings()
         self._folder: Folder | None = None
         self._seen: OrderedDict[tuple[Any, ...], float] = OrderedDict()
@@ -93,6 +93,13 @@ class Capture:
             return mender
         recording = self._running[entry] = Recording(mender, self._settings.stream_bytes, self._memory)
         return recording
+
+    def begin(self, entry: Entry) -> Pair | None:
+        """What remembers one response of a WebSocket, of which this is known; None, if nothing is kept."""
+        if self._folder is None:
+            return None
+        pair = self._running[entry] = Pair(self._settings.stream_bytes, self._memory)
+        return pair
 
     def end(self, entry: Entry, headers: Iterable[tuple[str, str]], target: str) -> None:
         """The request is over; keep its stream if it is worth it, without what its headers and its target carried."""

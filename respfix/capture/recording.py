@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from respfix.stream import Ending, Report
 
 # For all streams together; a thousand long ones at once must not cost more than this, whatever is configured.
 MEMORY = 128 * 2**20  # bytes
+LINE_ENDS = re.compile(rb"\r\n|\n|\r")  # in JSON they are blanks
 
 
 class Mending(Protocol):
@@ -81,14 +83,38 @@ class Side:
         self._taken = 0
 
 
-class Recording:
+class Pair:
+    """One stream on both sides."""
+
+    __slots__ = ("came", "left")
+
+    def __init__(self, room: int, memory: Memory) -> None:
+        self.came, self.left = Side(room, memory), Side(room, memory)
+
+    def see(self, came: bytes, left: list[bytes]) -> None:
+        """Remember a message of a WebSocket and what left for it, as the events of a stream."""
+        self.came.add(framed(came))
+        self.left.add(b"".join(map(framed, left)))
+
+    def forget(self) -> None:
+        """Give back the room of both sides."""
+        self.came.forget()
+        self.left.forget()
+
+
+def framed(message: bytes) -> bytes:
+    """Give a message as an event of a stream; nothing for none."""
+    return b"".join(b"data: %b\n" % line for line in LINE_ENDS.split(message)) + b"\n" if message else b""
+
+
+class Recording(Pair):
     """Stands in the place of a mender and remembers what passes it."""
 
-    __slots__ = ("_mender", "came", "left")
+    __slots__ = ("_mender",)
 
     def __init__(self, mender: Mending, room: int, memory: Memory) -> None:
+        super().__init__(room, memory)
         self._mender = mender
-        self.came, self.left = Side(room, memory), Side(room, memory)
 
     @property
     def report(self) -> Report:
@@ -118,8 +144,3 @@ class Recording:
         sign = self._mender.keepalive()
         self.left.add(sign)
         return sign
-
-    def forget(self) -> None:
-        """Give back the room of both sides."""
-        self.came.forget()
-        self.left.forget()

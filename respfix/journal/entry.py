@@ -76,9 +76,10 @@ class Entry:
         """It did not end as it should; respfix ended it, because of this."""
         self.by, self.why, self.is_failure = "respfix", why, True
 
-    def leave(self) -> None:
+    def leave(self, *, is_early: bool | None = None) -> None:
         """The client went; after the stream's terminal event that is how a turn ends, before it somebody gave up."""
-        is_early = self.status is None if self.report is None else not self.report.terminal
+        if is_early is None:
+            is_early = self.status is None if self.report is None else not self.report.terminal
         self.by, self.why = "client", "early" if is_early else ""
 
     def end(self, ending: Ending, *, is_clean: bool) -> None:

@@ -83,7 +83,7 @@ class Relay:
             self._roll.leave(patience)
             self._under_way -= 1
             self._journal.end(entry)
-            self._capture.end(entry, _said(trip), request.raw_path)
+            self._capture.end(entry, trip.credentials, request.raw_path)
             if self._is_retired and not self._under_way:
                 await self.close()
 
@@ -105,12 +105,6 @@ async def _go(trip: Trip) -> web.StreamResponse:
     outward.check()
     upstream = await outward.send()
     return await Homeward(trip, upstream).bring()
-
-
-def _said(trip: Trip) -> list[tuple[str, str]]:
-    """The headers that the upstream got, or could have."""
-    authorization = trip.upstream.authorization
-    return [*trip.request.headers.items(), *([("Authorization", authorization)] if authorization else [])]
 
 
 def refuse(refusal: Refusal, *, is_last: bool) -> web.Response:

@@ -5,7 +5,8 @@
 
 A crossing reads the frames of both sides between the two lanes of a tunnel. Every frame goes on as it came: pings and
 pongs, close codes and reasons, binary messages, fragments. Only text messages of the upstream are gathered, mended and
-written anew where something was wrong. Who breaks the protocol is told so, and the other side that it is over.
+written anew where something was wrong. Who breaks the protocol is told so, and the other side that it is over. A ping
+of respfix's own goes to the client, and its pong no further.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from respfix.relay.wire import BrokenError, Wire
 from respfix.stream import Conversation, Ending, Limits
 
 GOING_AWAY = 1001
+PING = b"respfix"  # what a ping of our own says, and with it the pong to it
 
 
 class Crossing:
@@ -35,10 +37,14 @@ class Crossing:
     ) -> None:
         """`here` is the client's side, `there` the upstream's; `send` writes to the one and to the other."""
         self.is_over = asyncio.Event()  # somebody broke the protocol, and both were told
+        self.was_left = False  # the client closed it, before the upstream did
+        self.written = 0  # reads of the upstream that brought something for the client, and pings
         self._here, self._there = here, there
         self._conversation = conversation
         self._limits = limits
         self._send_here, self._send_there = send
+        self._is_closing = False  # one side has said that it is over
+        self._has_pinged = False  # the client owes a pong
         self._farewell: BrokenError | None = None  # what the client has to be told when its last answer has passed
         self._asked = bytearray()  # a text message of the client's, as far as it came
         self._answered: list[Frame] = []  # one of the upstream's, likewise
@@ -48,22 +54,28 @@ class Crossing:
 
     def up(self, data: bytes) -> bytes:
         """Take the client's bytes, give those for the upstream."""
-        return self._through(data, self._here, lambda frame: [self._there.write(frame)], self._overhear)
+        return self._through(data, self._here, self._passed_on)
 
     def down(self, data: bytes) -> bytes:
         """Take the upstream's bytes, give those for the client."""
         self._heard = time.monotonic()
-        return self._through(data, self._there, self._mended, lambda _: None)
+        out = self._through(data, self._there, self._mended)
+        self.written += bool(out)
+        return out
 
-    def _through(
-        self, data: bytes, source: Wire, pass_on: Callable[[Frame], list[bytes]], hear: Callable[[Frame], None]
-    ) -> bytes:
+    def ping(self) -> None:
+        """Let the client show that it is there, and whoever is in between that the connection is in use."""
+        if not self.is_over.is_set() and not self._is_closing:
+            self.written += 1
+            self._has_pinged = True
+            self._send_here(self._here.write(Frame(Opcode.PING, PING)))
+
+    def _through(self, data: bytes, source: Wire, pass_on: Callable[[Frame], list[bytes]]) -> bytes:
         if self.is_over.is_set() and (source is self._here or self._farewell is None):
             return b""
         out: list[bytes] = []
         try:
             for frame in source.feed(data):
-                hear(frame)
                 out += pass_on(frame)
         except BrokenError as error:
             (self._break_here if source is self._here else self._break_there)(error, b"".join(out))
@@ -90,6 +102,17 @@ class Crossing:
         self._farewell = None
         return [*self.owed(ending), self._here.close(why.code, str(why))]
 
+    def _passed_on(self, frame: Frame) -> list[bytes]:
+        """Give what leaves for a frame of the client's."""
+        if self._has_pinged and frame.opcode is Opcode.PONG and bytes(frame.data) == PING:
+            self._has_pinged = False
+            return []
+        if frame.opcode is Opcode.CLOSE:
+            self.was_left = not self._is_closing
+            self._is_closing = True
+        self._overhear(frame)
+        return [self._there.write(frame)]
+
     def _overhear(self, frame: Frame) -> None:
         """Gather the client's text messages, because a request says what its answer should repeat."""
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
@@ -106,6 +129,7 @@ class Crossing:
 
     def _mended(self, frame: Frame) -> list[bytes]:
         """Give what leaves for a frame of the upstream's."""
+        self._is_closing |= frame.opcode is Opcode.CLOSE
         if frame.opcode is Opcode.CLOSE and self._farewell is not None:
             return self._last_words(Ending.CLOSED, self._farewell)
         if frame.opcode is Opcode.CLOSE:
@@ -126,7 +150,9 @@ class Crossing:
         return [self._here.write(Frame(Opcode.TEXT, each)) for each in left]
 
     def owed(self, ending: Ending) -> list[bytes]:
-        """Give what the client has to be told before the end: half a message as it came, and who is still waiting."""
+        """Give what the client has to be told before the end; one that has closed the connection waits for nothing."""
+        if self.was_left:
+            return []
         seconds = time.monotonic() - self._started
         return [self._here.write(Frame(Opcode.TEXT, each)) for each in self._conversation.close(ending, seconds)]
 

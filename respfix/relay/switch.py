@@ -15,6 +15,7 @@ from respfix.relay.crossing import Crossing
 from respfix.relay.headers import EXTENSIONS, dialect_of, extensions_in, is_websocket
 from respfix.relay.patience import PatienceLostError
 from respfix.relay.refusal import Refusal
+from respfix.relay.scribe import Scribe
 from respfix.relay.trip import Trip
 from respfix.relay.tunnel import Lane, tunnel
 from respfix.relay.wire import Wire, accept, agreed
@@ -72,7 +73,7 @@ class Switch:
         crossing, conversation = self._crossing(answer)
         await answer.begin(trip.request)
         up, down = self._lanes(crossing)
-        silence = asyncio.create_task(self._watch(crossing, up))
+        beside = [asyncio.create_task(self._watch(crossing, up)), asyncio.create_task(self._keep_awake(crossing))]
         try:
             ending = await self._carry(up, down)
             if ending is not None:
@@ -81,12 +82,13 @@ class Switch:
             elif down.ended.is_set():
                 crossing.leave()
         finally:
-            silence.cancel()
-            conversation.close(Ending.CUT, 0)
-            report = conversation.report
-            if report.events_in:
-                trip.entry.kind = Kind.RESPONSES
-                trip.entry.report, trip.entry.is_repaired = report, trip.config.repair == "on"
+            for task in beside:
+                task.cancel()
+            if not trip.entry.why and (crossing.was_left or not down.ended.is_set()):
+                trip.entry.leave(is_early=conversation.is_waiting)
+            conversation.leave()
+            if conversation.report.events_in:
+                trip.entry.kind, trip.entry.report = Kind.RESPONSES, conversation.report
 
     def _crossing(self, answer: Answer) -> tuple[Crossing, Conversation]:
         """Agree on compression with either side, by itself."""
@@ -101,8 +103,11 @@ class Switch:
         if accepted:
             answer.headers[EXTENSIONS] = accepted
         trip.entry.dialect = dialect_of(trip.request.headers, trip.config.dialect)
+        trip.entry.is_repaired = trip.config.repair == "on"
         bound = trip.config.limits.frame_bytes
-        conversation = Conversation(trip.options(), changes=trip.config.repair == "on")
+        conversation = Conversation(
+            trip.options(), changes=trip.entry.is_repaired, witness=lambda report: Scribe(trip, report)
+        )
         wires = Wire(here, bound, is_client=True), Wire(there, bound, is_client=False)
         return Crossing(*wires, conversation, trip.config.limits, (self._to_client, self._to_upstream)), conversation
 
@@ -111,6 +116,15 @@ class Switch:
 
     def _to_upstream(self, data: bytes) -> None:
         _write(self._there.transport, data)
+
+    async def _keep_awake(self, crossing: Crossing) -> None:
+        """Ping a client that heard nothing for a while, so that nobody in between takes its connection for dead."""
+        keepalive, client = self._trip.config.keepalive, self._trip.request.protocol
+        while keepalive:
+            before = crossing.written
+            await asyncio.sleep(keepalive / 2)
+            if crossing.written == before and not client.writing_paused:
+                crossing.ping()
 
     async def _watch(self, crossing: Crossing, up: Lane) -> None:
         """End what is broken, or silent for too long; then it is over within the grace."""

@@ -70,6 +70,12 @@ class Trip:
             and is_responses("POST", request.raw_path)
         )
 
+    @property
+    def credentials(self) -> list[tuple[str, str]]:
+        """The headers that the upstream got, or could have; in them are the secrets that it may repeat."""
+        authorization = self.upstream.authorization
+        return [*self.request.headers.items(), *([("Authorization", authorization)] if authorization else [])]
+
     def options(self, asked: Asked | None = None) -> Options:
         """How the answer is to be mended."""
         return Options(
