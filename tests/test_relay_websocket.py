@@ -24,6 +24,8 @@ from respfix.journal import Entry, Outcome
 from respfix.relay.crossing import Crossing
 from respfix.relay.wire import Wire, accept, agreed
 from respfix.stream import Conversation, Ending, Limits, Options
+from respfix.stream.engine import Engine
+from respfix.stream.event import Event
 
 HEALTHY = (STREAMS / "conformant" / "text-2025-05.sse").read_bytes()
 BROKEN = (STREAMS / "recorded" / "sub2api-0.1.132-an-text.sse").read_bytes()
@@ -240,6 +242,116 @@ async def test_a_lane_that_cannot_be_mended_does_not_disturb_another() -> None:
         assert [long, broken[-1]] == (await received(client))[-2:]
         await client.send(CREATE)
         assert [] == reader.complaints([json.loads(message) for message in await received(client)])
+
+
+def asking(model: str, lane: str = "", **more: object) -> bytes:
+    """A request in a lane."""
+    request = {"type": "response.create", "model": model, **({"stream_id": lane} if lane else {}), **more}
+    return json.dumps(request).encode()
+
+
+def answered_model(conversation: Conversation, lane: str) -> object:
+    """The model that a bare response gets, which only its request says."""
+    said: dict[str, Any] = {"type": "response.created", "response": {"id": f"resp_{lane}"}}
+    (created, *_) = conversation.mend(json.dumps({**said, "stream_id": lane}).encode())
+    return json.loads(created)["response"]["model"]
+
+
+def test_requests_that_wait_are_bounded_in_all_lanes_together() -> None:
+    """What is beyond a bound is answered all the same, as if nobody knew what was asked for."""
+    few = Conversation(Options(limits=Limits(items=3)))
+    for lane in ("a", "b", "b", "c"):
+        few.hear(asking("m", lane), 0)
+    small = Conversation(Options(limits=Limits(held_bytes=400)))
+    small.hear(asking("m", "a", input="x" * 200), 0)
+    small.hear(asking("m", "b", input="x" * 200), 0)
+
+    assert ["m", ""] == [answered_model(few, lane) for lane in ("a", "c")]
+    assert ["m", ""] == [answered_model(small, lane) for lane in ("a", "b")]
+    small.hear(asking("m", "c", input="x" * 200), 0)
+    assert "m" == answered_model(small, "c")
+
+
+def test_what_is_no_request_is_not_waited_for() -> None:
+    """Nor what is too large, or in a lane that is none."""
+    conversation = Conversation(Options(limits=Limits(items=1)))
+    for message in (b"no JSON", b"[]", b'{"type":"response.cancel"}', asking("m", lane=7)):  # type: ignore[arg-type]
+        conversation.hear(message, 0)
+    assert not conversation.is_waiting
+    conversation.hear(asking("m", "a"), 0)
+    assert conversation.is_waiting
+    stray = b'{"type":"response.created","stream_id":"b","response":{"id":"resp_1"}}'
+    assert [stray] == conversation.mend(stray)
+    conversation.leave()
+    assert not conversation.is_waiting
+
+
+def test_a_request_that_is_too_large_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is relayed all the same."""
+    monkeypatch.setattr("respfix.stream.messages.HEARD", 100)
+    conversation = Conversation(Options())
+    conversation.hear(asking("m", input="x" * 100), 0)
+
+    assert not conversation.is_waiting
+
+
+def test_a_warm_up_is_left_as_it_came() -> None:
+    """It brings its two ends and nothing else, so nothing in it can be missed; the answer after it is mended."""
+    conversation = Conversation(Options())
+    ends = [
+        b'{"type":"response.created","response":{"id":"resp_w"}}',
+        b'{"type":"response.completed","response":{"id":"resp_w"}}',
+    ]
+    conversation.hear(asking("m", generate=False), 0)
+    conversation.hear(asking("m"), 0)
+
+    assert ends == [left for message in ends for left in conversation.mend(message)]
+    assert ends[0].replace(b"_w", b"_1") != conversation.mend(ends[0].replace(b"_w", b"_1"))[0]
+
+
+def test_an_answer_that_another_follows_is_ended_first() -> None:
+    """Where the server forgot its end, and where the client asked for one only."""
+    first, second = (
+        [message.replace("resp_1", name).encode() for message in messages(HEALTHY)] for name in ("resp_1", "resp_2")
+    )
+    for repaired, conversation in enumerate((Conversation(Options(), changes=False), Conversation(Options()))):
+        for _ in range(2):
+            conversation.hear(asking("m"), 0)
+        for message in first[:5]:
+            conversation.mend(message)
+        *owed, begun = conversation.mend(second[0])
+
+        assert second[0] == begun
+        assert ["response.failed"] * repaired == [json.loads(message)["type"] for message in owed]
+        assert second[1:] == [left for message in second[1:] for left in conversation.mend(message)]
+        conversation.leave()
+        assert {"truncated-stream": 1} == conversation.report.defects
+
+
+def test_a_fault_of_the_repair_stops_only_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its messages pass as they come, and those of the other lane are mended."""
+    take = Engine.take
+
+    def failing(self: Engine, event: Event) -> list[Event]:
+        if event.body.get("stream_id") == "a" and event.type == "response.output_text.delta":
+            raise RuntimeError("a fault")
+        return take(self, event)
+
+    monkeypatch.setattr(Engine, "take", failing)
+    conversation = Conversation(Options())
+    left: dict[str, list[bytes]] = {"a": [], "b": []}
+    lanes = {lane: [message.encode() for message in in_lane(messages(BROKEN), lane)] for lane in left}
+    for lane in lanes:
+        conversation.hear(asking("m", lane), 0)
+    for pair in zip(*lanes.values(), strict=True):
+        for lane, message in zip(lanes, pair, strict=True):
+            left[lane] += conversation.mend(message)
+    at = next(place for place, message in enumerate(lanes["a"]) if b"output_text.delta" in message)
+
+    assert lanes["a"][at:] == left["a"][-len(lanes["a"]) + at :]
+    assert [] == reader.complaints([json.loads(message) for message in left["b"]])
+    conversation.leave()
+    assert not conversation.is_waiting
 
 
 async def test_an_error_ends_an_answer_and_nothing_is_added() -> None:
