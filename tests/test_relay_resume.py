@@ -22,6 +22,7 @@ from upstream import END, STREAM_HEAD, Exchange, Script, answer, chunk, serving
 from respfix.app import running
 from respfix.relay.resume import Resume
 from respfix.stream import Ending, Options
+from respfix.stream.remainder import Remainder
 
 BROKEN = (STREAMS / "recorded" / "sub2api-0.1.132-an-text.sse").read_bytes()
 HEALTHY = (STREAMS / "conformant" / "background-queued.sse").read_bytes()
@@ -165,6 +166,16 @@ async def test_a_client_that_has_everything_gets_nothing_more() -> None:
         _, body = await client.ask(get(f"{ASK}&starting_after=999"))
 
         assert b"" == body
+
+
+def test_what_is_no_stream_any_more_passes_from_there_on() -> None:
+    """A frame beyond the bound ends the search for where the client's stream broke off."""
+    remainder = Remainder(5, bound=100)
+
+    assert [b"", b"data: " + b"x" * 200, b"more"] == [
+        remainder.feed(data)
+        for data in (b'data: {"type":"a","sequence_number":0}\n\n', b"data: " + b"x" * 200, b"more")
+    ]
 
 
 async def test_the_first_stream_has_the_same_numbers() -> None:
