@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -708,6 +708,31 @@ async def test_a_client_is_pinged_only_if_that_is_asked_for() -> None:
             assert messages(HEALTHY) == await received(client)
 
         assert [] == pinged
+
+
+# The loop that respfix runs on
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_a_broken_answer_is_mended,
+        test_an_upstream_that_breaks_off_is_told_of,
+        test_an_upstream_that_closes_in_the_middle_is_told_of,
+        test_an_upstream_that_falls_silent_is_given_up,
+        test_a_client_that_is_killed_takes_its_upstream_along,
+        test_an_upstream_that_breaks_the_protocol_is_told_of,
+        test_respfix_that_stops_says_so,
+        test_a_client_that_hears_nothing_is_pinged,
+        partial(test_a_client_that_breaks_the_protocol_is_told_so, b"\xf1\x80\0\0\0\0", 1002),
+    ],
+    ids=lambda test: getattr(test, "__name__", "test_a_client_that_breaks_the_protocol_is_told_so"),
+)
+def test_the_same_holds_in_uvloop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Its transports are other ones than asyncio's, in which the tests run."""
+    uvloop = pytest.importorskip("uvloop")
+
+    uvloop.run(test())
 
 
 # Switches

@@ -144,8 +144,9 @@ class Switch:
         up.feed_eof()
 
 
-def _write(transport: asyncio.BaseTransport | None, data: bytes) -> None:
-    if data and isinstance(transport, asyncio.WriteTransport):
+def _write(transport: asyncio.Transport | None, data: bytes) -> None:
+    # uvloop's transports are of none of asyncio's classes.
+    if data and transport is not None and not transport.is_closing():
         transport.write(data)
 
 
