@@ -89,7 +89,7 @@ EDGES = {
     "relay.ways": "config relay.session relay.upstream tls",
     "relay.trip": "capture config journal relay.guard relay.headers relay.hearing relay.patience relay.resume "
     "relay.roll relay.upstream relay.ways stream",
-    "relay.scribe": "journal relay.trip stream",
+    "relay.scribe": "capture.recording journal relay.trip stream",
     "relay.wire": "",
     "relay.crossing": "relay.wire stream",
     "relay.answer": "relay.headers",

@@ -106,7 +106,7 @@ class Switch:
         trip.entry.is_repaired = trip.config.repair == "on"
         bound = trip.config.limits.frame_bytes
         conversation = Conversation(
-            trip.options(), changes=trip.entry.is_repaired, witness=lambda report: Scribe(trip, report)
+            trip.options(), changes=trip.entry.is_repaired, witness=lambda report: Scribe.of(trip, report)
         )
         wires = Wire(here, bound, is_client=True), Wire(there, bound, is_client=False)
         return Crossing(*wires, conversation, trip.config.limits, (self._to_client, self._to_upstream)), conversation
