@@ -111,14 +111,16 @@ def corrected(row: dict[str, Any], measured: Measured) -> dict[str, Any]:
 
 
 def needing(client: Client, names: Iterable[str]) -> list[str]:
-    """Give these streams and those that they are judged by."""
+    """Give these streams and those that they are judged by, as far as the client reads their bases or one of these."""
+    names = list(names)
+    bases = {*client.bases, *(CASES[name].base for name in names)}
     needed: dict[str, None] = {}
     for name in names:
         case = CASES[name]
         base = "text" if case.is_recorded else case.base
         healthy = (f"{base}.{kind}" for kind in (FAILED, FAILED_EARLY, INCOMPLETE))
         needed |= dict.fromkeys([name, case.like, *(one for one in healthy if one in CASES)])
-    return [name for name in needed if CASES[name].is_recorded or CASES[name].base in client.bases]
+    return [name for name in needed if CASES[name].is_recorded or CASES[name].base in bases]
 
 
 def cells(client: Client, straight: str, relayed: str) -> tuple[Cell, ...]:
