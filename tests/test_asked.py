@@ -175,3 +175,55 @@ def test_two_calls_in_a_row_are_both_restored() -> None:
         (item["type"], item["id"]) for item in events[-1]["response"]["output"]
     ]
     assert [] == reader.complaints(events, is_strict=False)
+
+
+def test_a_keepalive_does_not_wait_for_a_call() -> None:
+    """It shows that the stream lives while nothing else can be shown."""
+    head, rest = CUSTOM.body.split(b"event: response.function_call_arguments.delta", 1)
+    for dialect, sign in (("default", b": keepalive"), ("codex", b'data: {"type":"keepalive"}')):
+        mender = Mender(Options(asked=ASKED, dialect=dialect))
+        mender.feed(head)
+
+        assert sign in mender.keepalive()
+        assert sign in mender.feed(b'event: ping\ndata: {"type":"ping"}\n\n')
+        assert b'"custom_tool_call"' in mender.feed(b"event: response.function_call_arguments.delta" + rest)
+
+
+def test_a_call_whose_arguments_stand_in_its_done_alone_is_restored() -> None:
+    """Also where the closing value that is missing before it is not made up."""
+    frames = CUSTOM.body.split(b"\n\n")
+    body = b"\n\n".join(frame for frame in frames if b"function_call_arguments" not in frame)
+    off = frozenset({"missing-value-done", "whole-call"})
+    events = reader.events(mend(body, Options(asked=ASKED, off=off)).body)
+
+    assert ["custom_tool_call"] == [item["type"] for item in events[-1]["response"]["output"]]
+    assert ["custom_tool_call"] * 2 == [event["item"]["type"] for event in events if "item" in event]
+
+
+def test_other_items_of_the_response_stay_what_they_are() -> None:
+    """A message beside the call, and a call of another name, leave as they came, but for their numbers."""
+    text = reader.events((STREAMS / "conformant" / "text-2026.sse").read_bytes())
+    message = next(event for event in text if event["type"] == "response.output_item.done")["item"]
+    whole = [
+        *reader.events(CUSTOM.body)[:-1],
+        *({**event, "output_index": 1} for event in text if "item" in event or "item_id" in event),
+    ]
+    end = reader.events(CUSTOM.body)[-1]
+    end["response"]["output"] = [*end["response"]["output"], message]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in [*whole, end]).encode()
+    events = reader.events(mend(body, Options(asked=ASKED)).body)
+
+    assert [] == reader.complaints(events, is_strict=False)
+    assert ["custom_tool_call", "message"] == [item["type"] for item in events[-1]["response"]["output"]]
+    assert message == events[-1]["response"]["output"][1]
+
+
+def test_a_response_that_does_not_list_the_call_leaves_as_it_came() -> None:
+    """Where its output is not to be repaired."""
+    text = reader.events((STREAMS / "conformant" / "text-2026.sse").read_bytes())
+    events = reader.events(CUSTOM.body)
+    events[-1]["response"]["output"] = text[-1]["response"]["output"]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    last = reader.events(mend(body, Options(asked=ASKED, off=frozenset({"the-terminal-event"}))).body)[-1]
+
+    assert text[-1]["response"]["output"] == last["response"]["output"]

@@ -14,6 +14,7 @@ from test_mender import (
     Event,
     added,
     args,
+    at,
     call,
     called,
     completed,
@@ -35,6 +36,7 @@ from test_mender import (
 )
 
 from respfix.stream import Ending, Limits, Options
+from respfix.stream.defects import by_weight
 from respfix.stream.grammar import PLACES
 from respfix.stream.values import whole_number
 
@@ -719,3 +721,48 @@ def test_an_annotation_is_said_once_and_under_its_place() -> None:
     placed = [body["annotation_index"] for body in left(*events) if "annotation" in body]
 
     assert [0, 1] == placed
+
+
+def test_a_call_that_is_announced_after_its_arguments_is_announced_by_that() -> None:
+    """What came before waited for its name; the announcement that leaves is upstream's own."""
+    late = added(call()) | {"vendor": 1}
+    events = left(*created(), args('{"a":'), args("1}"), late, done(call(arguments='{"a":1}')), completed())
+
+    assert ["added", "delta", "delta", "done", "done"] == [event["type"].rpartition(".")[2] for event in events[2:-1]]
+    assert late.items() <= events[2].items()
+    assert ['{"a":', "1}"] == [event["delta"] for event in events if "delta" in event]
+
+
+@pytest.mark.parametrize("kind", [None, "", 7], ids=repr)
+def test_an_item_that_says_no_type_is_what_its_keys_say(kind: object) -> None:
+    """Summaries are what reasoning has, arguments what calls have; who has neither is a message."""
+    bodies = (reasoning(text="Hm."), call(arguments="{}"), {"id": "msg"})
+    events = left(*created(), *(done(body | {"type": kind}, index) for index, body in enumerate(bodies)))
+
+    assert ["reasoning", "function_call", "message"] == [
+        body["item"]["type"] for body in events if body["type"] == "response.output_item.done"
+    ]
+
+
+def test_content_that_is_one_part_without_its_list_is_that_part() -> None:
+    """And what stands in a list of parts and is none says nothing."""
+    one = {"type": "output_text", "text": "Hello", "annotations": []}
+    for content in (one, [one, 7, None], "Hello", ["Hello"]):
+        whole = ended(*created(), done(message(content=content)), completed())
+
+        assert [one] == [{key: part[key] for key in one} for part in whole["output"][0]["content"]]
+
+
+def test_a_citation_of_nothing_cites_nothing() -> None:
+    """The event passes, and no annotation is gathered."""
+    empty = event("response.output_text.annotation.added", content_index=0, annotation_index=0, **at(0, "msg"))
+    whole = ended(*created(), *said("Hello")[:3], empty, completed())
+
+    assert [] == whole["output"][0]["content"][0]["annotations"]
+
+
+def test_the_defects_that_break_most_clients_are_named_first() -> None:
+    """Then those that are seen most often, then by name."""
+    seen = {"wrong-role": 9, "missing-type": 1, "missing-tail": 1, "late-tail": 1, "repeated-delta": 5}
+
+    assert ["missing-type", "late-tail", "missing-tail", "wrong-role", "repeated-delta"] == by_weight(seen)
