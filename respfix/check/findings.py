@@ -185,15 +185,16 @@ def _folded(places: dict[str, list[Place]]) -> Iterator[Finding]:
         yield Finding(DEFECTS[slug], tuple(seen))
 
 
-def _is_spared(family: Family, slug: str, place: Place) -> bool:
-    """Does this family not mind the defect where it was seen?"""
-    return not place.is_end and (family, place.type.removeprefix(PREFIX)) in DEFECTS[slug].spares
+def _harm(family: Family, row: Defect, places: list[Place]) -> str:
+    """What a defect does to this family, by the events it was seen in: it breaks it, it may, or neither."""
+    events = [(family, "" if place.is_end else place.type.removeprefix(PREFIX)) for place in places]
+    if family not in row.breaks | row.may_break or row.spares.issuperset(events):
+        return ""
+    is_sure = family in row.breaks and not (row.spares | row.may_spare).issuperset(events)
+    return "breaks" if is_sure else "may break"
 
 
 def _verdict(family: Family, places: Mapping[str, list[Place]]) -> Verdict:
-    found = [DEFECTS[slug] for slug, seen in places.items() if not all(_is_spared(family, slug, one) for one in seen)]
-    return Verdict(
-        family,
-        tuple(row.slug for row in found if family in row.breaks),
-        tuple(row.slug for row in found if family in row.may_break),
-    )
+    harm = {slug: _harm(family, DEFECTS[slug], seen) for slug, seen in places.items()}
+    breaks, may_break = (tuple(slug for slug in harm if harm[slug] == word) for word in ("breaks", "may break"))
+    return Verdict(family, breaks, may_break)

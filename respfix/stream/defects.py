@@ -8,7 +8,8 @@ mended only in a stream in which something else was wrong already.
 
 `breaks` and `may_break` are what was measured: one defect at a time with two releases of Codex and the AI SDK, every
 stream of the corpus with both OpenAI SDKs (a test repeats that). Where nobody measured, they are empty. `spares` says
-in which events (without `response.`) a fault was seen to do no harm to a family that it breaks elsewhere.
+in which events (without `response.`) a fault was seen to do no harm to a family that it breaks elsewhere, `may_spare`
+in which it was seen to do harm and none.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Defect:
     breaks: frozenset[Family] = frozenset()  # one of their measured clients fails, or hands on less than was sent
     may_break: frozenset[Family] = frozenset()  # likewise, but only in some of the shapes that this fault has
     spares: frozenset[tuple[Family, str]] = frozenset()  # this family does not mind it in this event
+    may_spare: frozenset[tuple[Family, str]] = frozenset()  # nor, in some of its shapes, in this one
     is_companion: bool = False
     is_on: bool = True
 
@@ -254,6 +256,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 "openai-node: expected item_id …, got …; AI SDK: part not found; openai-python: identity changed",
                 "it is the announced one everywhere",
                 breaks=_of(PYTHON, NODE, AI_SDK),
+                may_spare=frozenset({(PYTHON, "completed")}),  # the id of a message; not that of a call
             ),
             Defect(
                 "item-without-id",
@@ -517,7 +520,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
             ),
             Defect(
                 "wrong-output",
-                "the terminal response's output has other ids, another order or fewer items than were streamed",
+                "the terminal response's output has other ids, another order, too many or too few items",
                 "openai-node refuses it; agents see two identities of one call",
                 "ids and order are the announced ones, missing items are added, empty values filled",
                 breaks=_of(PYTHON, NODE),
