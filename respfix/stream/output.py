@@ -7,12 +7,17 @@ any other item, and what upstream left out is put in. What is not empty in an en
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from respfix.stream.bodies import altered, type_of_item
 from respfix.stream.event import Body, Event
 from respfix.stream.grammar import kind_of
 from respfix.stream.ledger import Item, Names
 from respfix.stream.repair import Repair
 from respfix.stream.splice import same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Output(Repair):
@@ -21,7 +26,7 @@ class Output(Repair):
     def with_output(self, body: Body, status: str) -> Body:
         """Close what is open, announce what is new, and give the response with all items in its output."""
         came = body.get("output")
-        entries = [entry for entry in came if isinstance(entry, dict)] if isinstance(came, list) else []
+        entries = _told_once(entry for entry in came if isinstance(entry, dict)) if isinstance(came, list) else []
         match = self._align(entries)
         if not self._may_stay_open():
             self.close_all(match, status, entries)
@@ -122,21 +127,16 @@ class Output(Repair):
 
     def _is_one_text_for_several(self, item: Item, came: Body) -> bool:
         """Did upstream put into one entry what left as several items?"""
-        family = [item, *(other for other in self.ledger.items if self._continues(other, item))]
+        family = {item: None}  # in order
+        for other in self.ledger.items:
+            if other.continues in family:
+                family[other] = None
         if len(family) == 1 or item.final is None:
             return False
         for array in item.kind.arrays:
             texts = (entry.get(leaf.value) for leaf, entry in self.bodies.parts(item.kind, array, came.get(array.key)))
             whole = "".join(text for text in texts if isinstance(text, str))
-            if whole and whole == "".join(member.said(array) for member in family):
-                return True
-        return False
-
-    @staticmethod
-    def _continues(item: Item, elder: Item) -> bool:
-        while item.continues is not None:
-            item = item.continues
-            if item is elder:
+            if len(whole) > len(item.said(array)) and whole == "".join(member.said(array) for member in family):
                 return True
         return False
 
@@ -169,3 +169,15 @@ class Output(Repair):
                 self.step(event)
             if not item.is_announced and not item.is_done and self.triage.mend("unannounceable-call"):
                 item.is_done = True
+
+
+def _told_once(entries: Iterable[Body]) -> list[Body]:
+    """Leave out an entry that stands there twice: it is one item, and a call must not be run twice for it."""
+    told: dict[tuple[str, str], Body] = {}
+    once: list[Body] = []
+    for entry in entries:
+        name = entry.get("call_id") or entry.get("id")
+        elder = told.setdefault((str(entry.get("type")), str(name)), entry)
+        if elder is entry or not name or {**elder, "id": None} != {**entry, "id": None}:
+            once.append(entry)
+    return once
