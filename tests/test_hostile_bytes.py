@@ -104,6 +104,20 @@ def test_too_much_text_flows_on() -> None:
     assert body == out
 
 
+@pytest.mark.parametrize("key", ["logprobs", "annotation"])
+def test_what_is_remembered_beside_the_text_is_bounded_too(key: str) -> None:
+    """Probabilities and citations take more memory than the words they stand by."""
+    more: dict[str, object] = {"logprobs": [{"token": "x" * 50, "logprob": -0.1}], "annotation": {"url": "x" * 50}}
+    kind = {"logprobs": "response.output_text.delta", "annotation": "response.output_text.annotation.added"}[key]
+    at = {"type": kind, "item_id": "msg", "output_index": 0, "content_index": 0, "delta": "x", key: more[key]}
+    events = [at | {"annotation_index": n} if key == "annotation" else at for n in range(20)]
+    body = OPENED + b"".join(map(frame, events))
+    out, stopped = limited(body, text_bytes=1500)
+
+    assert stopped == "too-much-text"
+    assert body == out
+
+
 def test_too_many_waiting_frames_leave_in_order() -> None:
     """A call that nobody names waits within bounds only."""
     grows = [
@@ -306,6 +320,32 @@ def test_200_000_deltas_are_repaired() -> None:
     assert mended.report.stopped is None
     assert mended.report.terminal == "response.completed"
     assert mended.body.count(b"event: response.output_text.delta") == 200_000
+
+
+def test_a_message_of_many_parts_costs_what_its_parts_cost() -> None:
+    """No part is looked at again for every new one."""
+    part = {"type": "response.content_part.added", "item_id": "msg", "output_index": 0}
+    bodies = [
+        OPENED + b"".join(frame(part | {"content_index": n, "part": {"type": "output_text"}}) for n in range(count))
+        for count in (500, 8_000)
+    ]
+    short, long = (seconds(body, 65536) for body in bodies)
+
+    assert long < 16 * short * 2
+
+
+def test_reasoning_that_is_resumed_a_thousand_times_is_repaired() -> None:
+    """Each time it goes on where it ended, however often that was."""
+    family = {"output_index": 0, "item_id": "rs", "summary_index": 0}
+    words = [
+        {"type": "response.reasoning_summary_text.delta", "delta": "Hm. "} | family,
+        {"type": "response.output_item.done", "output_index": 0, "item": {"id": "rs", "type": "reasoning"}},
+    ]
+    mended = mend(frame(CREATED) + b"".join(map(frame, words)) * 1_020 + b"data: [DONE]\n\n")
+    output = reader.terminal(reader.events(mended.body))["response"]["output"]
+
+    assert mended.report.stopped is None
+    assert ["Hm. "] * 1_020 == [item["summary"][0]["text"] for item in output]
 
 
 def test_a_frame_that_comes_byte_by_byte_costs_what_its_bytes_cost() -> None:

@@ -163,9 +163,7 @@ class Brackets:
 
     def settle_elders(self, item: Item, leaf: Leaf, younger: Part | None = None) -> None:
         """Parts of one array follow one another: before the next opens, the one before is closed."""
-        for part in item.parts(leaf.array):
-            if part is younger:
-                break
+        for part in item.open_parts(leaf.array, younger):
             self.settle(item, part, None)
 
     def settle(self, item: Item, part: Part, upstream: object) -> None:

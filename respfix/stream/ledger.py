@@ -99,6 +99,7 @@ class Item:
     continues: Item | None = None  # the item that upstream takes this one for
     final: Body | None = None  # as its done event left
     _by_index: dict[tuple[str, int], Part] = field(default_factory=dict)
+    _done: dict[str, int] = field(default_factory=dict)  # by array: so many parts from the first on are done
 
     def parts(self, array: Array | None) -> list[Part]:
         """Give the parts of one array; without an array, the item's own value."""
@@ -112,6 +113,15 @@ class Item:
             yield self.own
         for parts in self.arrays.values():
             yield from parts
+
+    def open_parts(self, array: Array | None, before: Part | None) -> list[Part]:
+        """Give the parts that are not done, up to one; those that are done are not looked at for every new one."""
+        parts, key = self.parts(array), array.key if array else ""
+        first = self._done.get(key, 0)
+        while first < len(parts) and parts[first].is_done:
+            first += 1
+        self._done[key] = first
+        return [part for part in parts[first : before.index if before else None] if not part.is_done]
 
     def add(self, leaf: Leaf) -> Part:
         """Append a part."""
@@ -141,8 +151,12 @@ class Item:
 
     def told(self, array: Array | None) -> str:
         """Everything it has said, after all that was said by the items that it continues."""
-        before = self.continues.told(array) if self.continues else ""
-        return before + self.said(array)
+        told: list[str] = []
+        item: Item | None = self
+        while item is not None:
+            told.append(item.said(array))
+            item = item.continues
+        return "".join(reversed(told))
 
     @property
     def has_spoken(self) -> bool:

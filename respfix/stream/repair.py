@@ -69,9 +69,9 @@ class Repair(Owners):
 
     def hear(self, text: str, numbers: Sequence[int]) -> None:
         """Take more deltas of the part that spoke last."""
-        if self.spoke is not None:
-            self.triage.count_text(len(text))
-            self.spoke.say(text)
+        assert self.spoke is not None  # noqa: S101 (else there would be no stencil to read them by)
+        self.triage.count_text(len(text))
+        self.spoke.say(text)
         if numbers:
             self.count(numbers)
 
@@ -242,7 +242,8 @@ class Repair(Owners):
         self.open_part(item, part)
         self.triage.count_text(len(news))
         part.say(news)
-        if isinstance(logprobs := event.body.get("logprobs"), list):
+        if isinstance(logprobs := event.body.get("logprobs"), list) and logprobs:
+            self.triage.count_text(len(event.text))
             part.logprobs += logprobs
         is_text = isinstance(event.body["delta"], str)
         is_right = news == text and (is_text or not self.triage.mend("delta-not-text"))
@@ -264,6 +265,7 @@ class Repair(Owners):
         is_right = came is None or (type(came) is int and came == due)
         changes = {} if is_right or not self.triage.mend("wrong-part-index") else {"annotation_index": due}
         if annotation is not None:
+            self.triage.count_text(len(event.text))
             part.annotations.append(annotation)
         self._send_named(event, item, part, changes)
 

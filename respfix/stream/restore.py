@@ -46,6 +46,7 @@ class Restore:
         self._restored: dict[str, str] = {}  # ids of calls as they came, and as they left
         self._call: str | None = None  # the id of the call whose arguments are awaited
         self._held: list[Event] = []
+        self._held_bytes = 0
         self._last = -1  # the number of the last event that left
         self._renumbers = False
 
@@ -62,8 +63,7 @@ class Restore:
 
     def let_go(self) -> list[Event]:
         """Give what is held, as it came."""
-        self._call = None
-        held, self._held = self._held, []
+        held = self._taken()
         return [later for place, event in enumerate(held) for later in self._step(event, is_decided=place == 0)]
 
     def _step(self, event: Event, *, is_decided: bool = False) -> list[Event]:
@@ -89,6 +89,7 @@ class Restore:
     def _hold(self, event: Event) -> list[Event]:
         """Keep an event until the call's arguments are known, its response ends, or a bound is reached."""
         self._held.append(event)
+        self._held_bytes += len(event.text)
         arguments = self._arguments(event)
         if arguments is not None:
             text = _only_input(arguments)
@@ -97,9 +98,14 @@ class Restore:
             return self.let_go()
         place = PLACES.get(event.type)
         is_end = place is not None and place.scope is Scope.RESPONSE and place.role is Role.CLOSE
-        size = sum(len(held.text) for held in self._held)
-        is_too_much = len(self._held) > self._limits.held_frames or size > self._limits.held_bytes
+        is_too_much = len(self._held) > self._limits.held_frames or self._held_bytes > self._limits.held_bytes
         return self.let_go() if is_end or is_too_much else []
+
+    def _taken(self) -> list[Event]:
+        """Hold no longer; give what was held."""
+        held, self._held = self._held, []
+        self._call, self._held_bytes = None, 0
+        return held
 
     def _arguments(self, event: Event) -> object:
         """Give the whole arguments of the call, if this event says them."""
@@ -111,8 +117,8 @@ class Restore:
 
     def _restore(self, text: str) -> list[Event]:
         """Let the call go as the custom tool's, with its whole input in one delta."""
-        came, held = str(self._call), self._held
-        self._call, self._held, self._renumbers = None, [], True
+        came, held = str(self._call), self._taken()
+        self._renumbers = True
         self._restored[came] = KINDS[CUSTOM_CALL].prefix + came.removeprefix(KINDS[FUNCTION_CALL].prefix)
         left: list[Event] = []
         for event in held:
