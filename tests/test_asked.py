@@ -227,3 +227,39 @@ def test_a_response_that_does_not_list_the_call_leaves_as_it_came() -> None:
     last = reader.events(mend(body, Options(asked=ASKED, off=frozenset({"the-terminal-event"}))).body)[-1]
 
     assert text[-1]["response"]["output"] == last["response"]["output"]
+
+
+def test_a_call_that_is_not_to_be_restored_does_not_wait() -> None:
+    """Where the defect is switched off, every frame leaves with its read."""
+    mender = Mender(Options(asked=ASKED, off=frozenset({"custom-tool-as-function"})))
+    frames = [frame + b"\n\n" for frame in CUSTOM.body.split(b"\n\n")[:-1]]
+
+    assert frames == [mender.feed(frame) for frame in frames]
+
+
+def test_everything_that_openai_repeats_of_a_request_is_repeated() -> None:
+    """Where a server leaves it out; what has another kind than it should is not."""
+    given: dict[str, Any] = {
+        "background": False,
+        "instructions": "i",
+        "max_output_tokens": 1,
+        "max_tool_calls": 2,
+        "metadata": {"a": "b"},
+        "parallel_tool_calls": False,
+        "previous_response_id": "resp_0",
+        "prompt_cache_key": "k",
+        "reasoning": {},
+        "safety_identifier": "s",
+        "store": True,
+        "temperature": 0.5,
+        "text": {},
+        "tool_choice": "none",
+        "tools": [],
+        "top_logprobs": 3,
+        "top_p": 1,
+        "truncation": "auto",
+        "user": "u",
+    }
+
+    assert given == Asked.in_words(given | {"model": "m", "input": "x"}).echo
+    assert {} == Asked.in_words(dict.fromkeys(given, object)).echo

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 import reader
 from corpus import mend
-from openai.types.responses import ResponseStreamEvent
+from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 from test_mender import (
     HEAD,
     HELLO,
@@ -37,9 +37,10 @@ from test_mender import (
 
 from respfix.stream import Ending, Limits, Options
 from respfix.stream.defects import by_weight
-from respfix.stream.grammar import PLACES
+from respfix.stream.grammar import KINDS, PLACES
 from respfix.stream.values import whole_number
 
+DONE = "response.output_item.done"
 NAMES = {"item_id": "msg", "output_index": 0, "content_index": 0}
 WHOLE = [*created(), *said("Hello"), completed(message(text="Hello"))]
 
@@ -766,3 +767,107 @@ def test_the_defects_that_break_most_clients_are_named_first() -> None:
     seen = {"wrong-role": 9, "missing-type": 1, "missing-tail": 1, "late-tail": 1, "repeated-delta": 5}
 
     assert ["missing-type", "late-tail", "missing-tail", "wrong-role", "repeated-delta"] == by_weight(seen)
+
+
+# The table
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix"),
+    [
+        *(("message", "msg_"), ("reasoning", "rs_"), ("function_call", "fc_"), ("custom_tool_call", "ctc_")),
+        *(("mcp_list_tools", "mcpl_"), ("mcp_call", "mcp_"), ("mcp_approval_request", "mcpr_")),
+        *(("web_search_call", "ws_"), ("file_search_call", "fs_"), ("code_interpreter_call", "ci_")),
+        *(("image_generation_call", "ig_"), ("shell_call", "sh_"), ("shell_call_output", "sho_")),
+        *(("local_shell_call", "lsh_"), ("apply_patch_call", "apc_"), ("tool_search_call", "tsc_")),
+        *(("tool_search_output", "tso_"), ("computer_call", "cu_"), ("program", "prog_"), ("program_output", "prgo_")),
+        *(("compaction", "cmp_"), ("vendor_call", "item_")),
+    ],
+)
+def test_an_item_that_respfix_names_and_closes_looks_like_its_kind(kind: str, prefix: str) -> None:
+    """Its id begins as OpenAI's do, and it has a status where OpenAI's has one."""
+    stateless = {"reasoning", "mcp_list_tools", "mcp_call", "mcp_approval_request", "program", "compaction"}
+    names = {"name": "x", "call_id": "c", "server_label": "s"}
+    events = left(*created(), added({"type": kind, **names}), *said("Hello", index=1), completed())
+    (closing,) = (body["item"] for body in events if body["type"] == DONE and body["output_index"] == 0)
+
+    assert closing["id"] == f"{prefix}r_0"
+    assert (kind not in stateless | {"vendor_call"}) == ("status" in closing)
+
+
+def test_every_type_of_item_that_a_server_sends_has_its_row() -> None:
+    """What only clients send, and outputs that a server merely repeats, pass like any unknown item."""
+    union = get_args(get_args(ResponseOutputItem)[0])
+    unknown = {get_args(one.model_fields["type"].annotation)[0] for one in union} - KINDS.keys()
+
+    assert {"additional_tools", "mcp_approval_response"} == {kind for kind in unknown if not kind.endswith("_output")}
+    assert KINDS.keys() - unknown >= {"shell_call_output", "tool_search_output", "program_output"}
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        *(("completed", "completed"), ("incomplete", "incomplete"), ("failed", "failed"), ("cancelled", "failed")),
+        ("odd", "completed"),
+    ],
+)
+def test_a_response_that_is_done_is_named_by_its_status(status: str, name: str) -> None:
+    """A client asks the name of the event how it ended."""
+    last = completed(message(text="Hello"), error={"code": "x", "message": "y"})
+    last = {"type": "response.done", "response": last["response"] | {"status": status}}
+
+    assert f"response.{name}" == left(*created(), *said("Hello"), last)[-1]["type"]
+
+
+# Names, once more
+
+
+def test_an_entry_is_the_item_that_upstream_calls_so() -> None:
+    """By any id that it had in the stream, also where the order is another."""
+    events = [*created(), added(message("a")), *said("Hello")[1:3], added(message("b"), 1)]
+    renamed = [text("One", 0, "a2"), text("Two", 1, "b2")]
+    output = ended(*events[:-1], events[-1], *renamed, completed(message("b2", "Two"), message("a2", "One")))["output"]
+
+    assert [("a", "One"), ("b", "Two")] == [(item["id"], item["content"][0]["text"]) for item in output]
+
+
+def test_an_entry_is_the_call_that_it_answers_to() -> None:
+    """Where its id is another, and the order too."""
+    calls = [*called('{"a":1}'), *called('{"b":2}', index=1, item_id="fd")]
+    names = [{"call_id": "call_fd"}, {"call_id": "call_fc"}]
+    entries = [call("x", '{"b":2}') | names[0], call("y", '{"a":1}') | names[1]]
+    output = ended(*created(), *calls, completed(*entries))["output"]
+
+    assert [("fc", '{"a":1}'), ("fd", '{"b":2}')] == [(item["id"], item["arguments"]) for item in output]
+
+
+# Numbers, once more
+
+
+def test_two_events_with_one_number_are_two() -> None:
+    """Each gets the next."""
+    events = numbered(WHOLE)
+    events[1]["sequence_number"] = 0
+
+    assert list(range(len(events))) == [body["sequence_number"] for body in left(*events)]
+
+
+def test_numbers_that_once_fell_prove_no_repeat() -> None:
+    """Also where they fell among deltas that were taken together."""
+    deltas = numbered([text(word) for word in "abc"], 5) + numbered([text(word) for word in "def"], 3)
+    events = numbered([*created(), *said()[:2]]) + deltas + numbered([text_done("abcdef"), text("g")], 8)
+    events[-1]["sequence_number"] = 4
+
+    assert "abcdefg" == "".join(body.get("delta", "") for body in left(*events, completed()))
+
+
+# Switches, once more
+
+
+def test_a_citation_that_is_repeated_passes_where_that_is_switched_off() -> None:
+    """As it came."""
+    cited = event("response.output_text.annotation.added", annotation={"type": "x"}, annotation_index=0, **NAMES)
+    events = [*created(), *said("Hello")[:3], cited, cited]
+
+    assert 2 == sum("annotation" in body for body in left(*events, off=frozenset({"repeated-delta"})))
+    assert 1 == sum("annotation" in body for body in left(*events))

@@ -134,3 +134,15 @@ def test_most_deltas_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert len(opened) <= 3
     assert mender.report.events_in == 100
+
+
+def test_signs_of_formatting_stay_what_they_are() -> None:
+    """A percent sign before, between and behind what differs."""
+    frames = [
+        f'data: {{"a":"5 %","type":"response.output_text.delta","delta":"{word} %d","b":"%s","c":"100 %"}}\n\n'.encode()
+        for word in ("one", "two", "three")
+    ]
+    short, long = both_ways(b"".join(frames))
+
+    assert long == short
+    assert 3 == long[0].count(b'"b":"%s","c":"100 %"')

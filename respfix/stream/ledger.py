@@ -198,7 +198,6 @@ class Ledger:
             self._by_index[names.index] = item
         if names.call_id:
             self._by_call[names.call_id] = item
-            item.given.setdefault("call_id", names.call_id)
         item.was_named = item.was_named or names.id is not None or names.index is not None
 
     def by_id(self, item_id: str | None) -> Item | None:
