@@ -35,7 +35,7 @@ EDGES = {
     "stream.brackets": "stream.bodies stream.contract stream.defects stream.dialects stream.door stream.echoes "
     "stream.event stream.grammar stream.ledger stream.values",
     "stream.owners": "stream.brackets stream.contract stream.defects stream.event stream.grammar stream.ledger "
-    "stream.values",
+    "stream.splice stream.values",
     "stream.repair": "stream.bodies stream.contract stream.defects stream.event stream.grammar stream.ledger "
     "stream.owners stream.splice stream.values",
     "stream.output": "stream.bodies stream.event stream.grammar stream.ledger stream.repair stream.splice",

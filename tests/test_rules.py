@@ -198,6 +198,27 @@ def test_an_index_of_nobody_alone_is_the_only_open_items() -> None:
     assert HELLO == mended(*created(), added(message()), text("Hello", 7, None), completed())
 
 
+def test_another_index_is_another_call_where_nothing_is_announced() -> None:
+    """Each gets its own arguments; whoever announces its calls and counts wrong means the only one there is."""
+    pieces = [args('{"a"', 0, None), args('{"b"', 1, None), args(":1}", 0, None), args(":2}", 1, None)]
+    dones = [done(call("fa", '{"a":1}'), 0), done(call("fb", '{"b":2}'), 1)]
+    output = ended(*created(), *pieces, *dones, completed())["output"]
+
+    assert ['{"a":1}', '{"b":2}'] == [item["arguments"] for item in output]
+    assert "args.delta 0 fc {}" in mended(*created(), added(call()), args("{}", 7, None), completed())
+
+
+def test_a_call_that_waits_for_its_arguments_is_not_closed_by_another_on_its_index() -> None:
+    """One whose arguments are whole is, as a text is."""
+    first, second = added(call("fa"), 0), added(call("fb"), 0)
+    waiting = mended(*created(), first, second, args('{"b":2}', 0, "fb"), args('{"a":1}', 0, "fa"), completed())
+    whole = mended(*created(), first, args('{"a":1}', 0, "fa"), second, args('{"b":2}', 0, "fb"), completed())
+
+    assert 'completed fa={"a":1} fb={"b":2}' == waiting[-1] == whole[-1]
+    assert 'args.delta 0 fa {"a":1}' in waiting
+    assert whole.index('item.done 0 fa {"a":1}') < whole.index("item.added 1 fb")
+
+
 def test_entries_of_the_output_without_ids_are_told_apart_by_their_types() -> None:
     """The order of the entries may be another than that of the items."""
     nameless = [
@@ -871,3 +892,12 @@ def test_a_citation_that_is_repeated_passes_where_that_is_switched_off() -> None
 
     assert 2 == sum("annotation" in body for body in left(*events, off=frozenset({"repeated-delta"})))
     assert 1 == sum("annotation" in body for body in left(*events))
+
+
+def test_a_keepalive_of_respfix_has_no_number() -> None:
+    """It stands beside the response, so that the numbers of the response are dense without it."""
+    events = numbered([*WHOLE[:4], event("ping"), *WHOLE[4:]])
+    out = left(*events, dialect="codex")
+
+    assert {"type": "keepalive"} in out
+    assert list(range(len(WHOLE))) == [body["sequence_number"] for body in out if body["type"] != "keepalive"]

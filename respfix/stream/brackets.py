@@ -76,15 +76,15 @@ class Brackets:
         """Announce an item, with upstream's event if it sent one; say whether it is announced."""
         if item.is_announced:
             return True
-        if any(key not in item.given for key in item.kind.needs):
-            self.triage.mend("call-without-name")
+        is_nameless = any(key not in item.given for key in item.kind.needs)
+        if is_nameless and self.triage.mend("call-without-name"):
             return False
         item.is_announced, item.awaits_second_id = True, False
         added, item.added_event = item.added_event, None
         if added is not None:
             whole = self.bodies.announced(item, item.body)
             self.send(added, {} if whole is item.body else {"item": whole}, item)
-        elif self.triage.mend("missing-output-item-added"):
+        elif not is_nameless and self.triage.mend("missing-output-item-added"):
             self.send(Event.made(ITEM_ADDED, item=self.makes.announced(item, _silent(item))), {}, item)
         return True
 

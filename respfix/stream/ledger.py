@@ -88,6 +88,7 @@ class Item:
     is_done: bool = False
     is_closed_by_upstream: bool = False
     was_named: bool = False  # an event of upstream's gave it an id or an index
+    was_indexed: bool = False  # an index
     was_announced_by_upstream: bool = False  # else its first delta or its done was the first that was heard of it
     awaits_second_id: bool = False  # upstream rotates ids: the next event's id is the one that counts
     own: Part | None = None
@@ -196,6 +197,7 @@ class Ledger:
             self._by_id[names.id] = item
         if names.index is not None:
             self._by_index[names.index] = item
+            item.was_indexed = True
         if names.call_id:
             self._by_call[names.call_id] = item
         item.was_named = item.was_named or names.id is not None or names.index is not None
@@ -216,8 +218,9 @@ class Ledger:
         """Give the item an event is for: by id, else index, else call id, else the only open item that fits.
 
         At every step the item's type must fit the event's family: an upstream that puts a message and a reasoning item
-        on the same index (Sub2API, #2875) is told apart by it. Where id and index are both given and unknown, the only
-        open item is taken only while no event has named it.
+        on the same index (Sub2API, #2875) is told apart by it. The only open item is not meant by an event with
+        another index where nothing is announced (a call would get the arguments of the next), nor by one with an index
+        and another id once the item has a name.
         """
         for found in (self.by_id(names.id), self.by_index(names.index), self.by_call(names.call_id)):
             if found is not None and found.kind.type in owners:
@@ -226,9 +229,9 @@ class Ledger:
         if len(open_items) != 1:
             return None
         only = open_items[0]
-        if names.id is not None and names.index is not None and only.was_named:
-            return None
-        return only
+        is_other_index = only.was_indexed and not only.was_announced_by_upstream
+        is_other = is_other_index or (names.id is not None and only.was_named)
+        return None if names.index is not None and is_other else only
 
     def open_items(self) -> list[Item]:
         """Give the items that are not done, in order."""

@@ -13,6 +13,7 @@ from respfix.stream.brackets import Brackets
 from respfix.stream.event import Body, Event
 from respfix.stream.grammar import Array, Kind, Leaf, Place, Role, own_leaf
 from respfix.stream.ledger import Item, Names, Part
+from respfix.stream.splice import is_object
 from respfix.stream.values import rises, text_of, whole_number
 
 if TYPE_CHECKING:
@@ -82,9 +83,15 @@ class Owners(Brackets):
         return None
 
     def take_over_index(self, names: Names) -> None:
-        """A new item on the index of an open one closes it (opencode-llm-proxy 1.10.0, text then tool)."""
+        """A new item on the index of an open one closes it (opencode-llm-proxy 1.10.0, text then tool).
+
+        But for a call whose arguments are not whole: they may still come, and `{}` is nothing to run a tool with.
+        """
         elder = self.ledger.by_index(names.index)
-        if elder is not None and not elder.is_done and elder.is_announced and self.triage.mend("reused-output-index"):
+        if elder is None or elder.is_done or not elder.is_announced:
+            return
+        is_whole = elder.own is None or not elder.own.leaf.is_json or is_object(elder.own.said)
+        if is_whole and self.triage.mend("reused-output-index"):
             self.close_item(elder, {}, None, "completed")
 
     def new_item(self, kind: Kind, names: Names, body: Body) -> Item:
