@@ -73,6 +73,20 @@ def test_every_answer_is_mended_and_counted(conversation: Conversation) -> None:
     assert conversation.report.events_out == sum(map(len, turns))
 
 
+def test_no_two_answers_have_the_id_that_respfix_makes_up(conversation: Conversation) -> None:
+    """Where the server says none."""
+    nameless = [
+        b'{"type":"response.output_text.delta","delta":"Hello"}',
+        b'{"type":"response.completed","response":{}}',
+    ]
+    turns = []
+    for _ in range(3):
+        asked(conversation)
+        turns.append(told(answered(conversation, nameless))[-1]["response"]["id"])
+
+    assert 3 == len(set(turns))
+
+
 def test_who_only_looks_changes_nothing_and_counts_the_same() -> None:
     """`repair: observe`."""
     mending, looking = Conversation(OPTIONS), Conversation(OPTIONS, changes=False)

@@ -901,3 +901,23 @@ def test_a_keepalive_of_respfix_has_no_number() -> None:
 
     assert {"type": "keepalive"} in out
     assert list(range(len(WHOLE))) == [body["sequence_number"] for body in out if body["type"] != "keepalive"]
+
+
+def test_a_patch_that_respfix_announces_is_silent() -> None:
+    """Its text stands two levels deep, and is said by its deltas; what stands beside it stays."""
+    operation = {"type": "update_file", "path": "a", "diff": "+x"}
+    patch = {"id": "apc", "type": "apply_patch_call", "call_id": "c", "status": "completed", "operation": operation}
+    grows = event("response.apply_patch_call_operation_diff.delta", delta="+x", **at(0, "apc"))
+    events = left(*created(), grows, done(patch), completed(patch))
+    announced = next(body["item"] for body in events if body["type"] == "response.output_item.added")
+
+    assert ("apply_patch_call", operation | {"diff": ""}) == (announced["type"], announced["operation"])
+    assert [operation] == [item["operation"] for item in events[-1]["response"]["output"]]
+
+
+def test_an_item_that_may_stay_empty_stops_no_repair() -> None:
+    """For Codex, which is told the end of a text before its item is closed."""
+    events = [*created(), *said("Hello")[:-1], done(message(content=[])), completed(message(text="Hello"))]
+    lines = mended(*events, dialect="codex", off=frozenset({"incomplete-item"}))
+
+    assert ["item.done 0 msg", "completed msg=Hello"] == lines[-2:]

@@ -67,8 +67,7 @@ class Brackets:
     def identity(self) -> Body:
         """Give the id, the time and the model that a response has if upstream says none."""
         stem = re.sub(r"[^A-Za-z0-9]", "", self.options.seed)
-        model = self.response.get("model", "") if self.response else self.options.asked.model
-        return {"id": f"resp_{stem}", "created_at": self.options.now, "model": model}
+        return {"id": f"resp_{stem}", "created_at": self.options.now, "model": self.options.asked.model}
 
     # -- items --------------------------------------------------------------------------------------------------------
 

@@ -147,6 +147,7 @@ class Repair(Owners):
         if item is None:
             self.open_response()
             item = self.new_item(kind, names, body)
+        item.body = item.body or body  # of one that could not be announced for lack of a name
         self.learn(item, names, body)
         if not self.announce_named(item):
             self.wait(item, event)
