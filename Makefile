@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 ENGINE = asked corpus echoes frames hazards hostile_bytes mender messages remainder rules splice stencil unfold
 # What tries every place of a stream reaches no line that its neighbours do not.
-LONG = small_reads or two_reads or every_cut or cut_anywhere or every_two_cuts or the_new_text or stops_the_repair
+LONG = small_reads or two_reads or every_cut or cut_anywhere or every_two_cuts or the_new_text or no_value_of_the_wrong_kind
 
 .PHONY: bench bench-quick check cost coverage crowd docs fuzz mutants soak test test-clients test-codex
 

@@ -146,3 +146,12 @@ def test_signs_of_formatting_stay_what_they_are() -> None:
 
     assert long == short
     assert 3 == long[0].count(b'"b":"%s","c":"100 %"')
+
+
+def test_one_bad_text_among_many_sends_all_the_long_way() -> None:
+    """Deltas that come in one read are read together; one that cannot be read must not take the others along."""
+    words = ['"a"', '"b \\u0041"', '"bad \\q"', '"c"']
+    short, long = both_ways(b"".join(delta(word, number) for number, word in enumerate(words, 1)), size=10**9)
+
+    assert long == short
+    assert b"bad \\q" in long[0]
