@@ -894,9 +894,10 @@ def test_a_citation_that_is_repeated_passes_where_that_is_switched_off() -> None
     assert 1 == sum("annotation" in body for body in left(*events))
 
 
-def test_a_keepalive_of_respfix_has_no_number() -> None:
+@pytest.mark.parametrize("name", ["ping", "response.in_progress"])
+def test_a_keepalive_of_respfix_has_no_number(name: str) -> None:
     """It stands beside the response, so that the numbers of the response are dense without it."""
-    events = numbered([*WHOLE[:4], event("ping"), *WHOLE[4:]])
+    events = numbered([*WHOLE[:4], {"type": name}, *WHOLE[4:]])
     out = left(*events, dialect="codex")
 
     assert {"type": "keepalive"} in out
