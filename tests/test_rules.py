@@ -923,3 +923,14 @@ def test_an_item_that_may_stay_empty_stops_no_repair() -> None:
     lines = mended(*events, dialect="codex", off=frozenset({"incomplete-item"}))
 
     assert ["item.done 0 msg", "completed msg=Hello"] == lines[-2:]
+
+
+def test_code_that_was_streamed_stands_in_what_closes_it() -> None:
+    """A hosted tool's value is filled like any other, once it was said."""
+    tool = {"id": "ci", "type": "code_interpreter_call", "status": "in_progress", "code": ""}
+    family = "response.code_interpreter_call_code"
+    grows, closes = event(f"{family}.delta", delta="x = 1", **at(0, "ci")), event(f"{family}.done", **at(0, "ci"))
+    events = left(*created(), added(tool), grows, closes, done(tool | {"status": "completed"}), completed())
+
+    assert ["x = 1"] == [body["code"] for body in events if body["type"] == f"{family}.done"]
+    assert ["x = 1"] == [item["code"] for item in events[-1]["response"]["output"]]
