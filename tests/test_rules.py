@@ -852,6 +852,13 @@ def test_an_entry_is_the_item_that_upstream_calls_so() -> None:
     assert [("a", "One"), ("b", "Two")] == [(item["id"], item["content"][0]["text"]) for item in output]
 
 
+def test_two_entries_of_one_id_that_say_different_things_are_two() -> None:
+    """Nothing that was said is lost."""
+    output = ended(*created(), *said("One"), completed(message(text="One"), message(text="Two")))["output"]
+
+    assert ["One", "Two"] == [item["content"][0]["text"] for item in output]
+
+
 def test_an_entry_is_the_call_that_it_answers_to() -> None:
     """Where its id is another, and the order too."""
     calls = [*called('{"a":1}'), *called('{"b":2}', index=1, item_id="fd")]
@@ -891,6 +898,7 @@ def test_a_citation_that_is_repeated_passes_where_that_is_switched_off() -> None
     cited = event("response.output_text.annotation.added", annotation={"type": "x"}, annotation_index=0, **NAMES)
     events = [*created(), *said("Hello")[:3], cited, cited]
 
+    assert run(*events, off=frozenset({"repeated-delta"})).report.stopped is None
     assert 2 == sum("annotation" in body for body in left(*events, off=frozenset({"repeated-delta"})))
     assert 1 == sum("annotation" in body for body in left(*events))
 
