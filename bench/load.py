@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import bisect
+import contextlib
 import json
+import os
 import re
 import time
 
@@ -183,6 +185,10 @@ def main() -> None:
     parser.add_argument("--expect", choices=checks.EXPECTED, default="same")
     parser.add_argument("--watch", type=int, action="append", default=[], metavar="PID")
     args = parser.parse_args()
+    with contextlib.suppress(AttributeError, PermissionError):
+        # It shares a core with the origin, and would read what has arrived only when the origin's time slice ends:
+        # 3 ms of "latency" for every proxy alike. Whoever looks at the clock must not be kept waiting.
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     print(json.dumps(uvloop.run(run(args.port, args.plan, args.expect, args.watch))))
 
 

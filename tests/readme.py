@@ -6,6 +6,7 @@ prose is there already is kept, by the name in its row, and only new rows arrive
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import yaml
 from clients.page import summary
 
+from bench.contenders import CONTENDERS
+from bench.results import Results
 from respfix.cli import SERVE_FLAGS
 from respfix.config import SETTINGS
 from respfix.demo.comparison import rows
@@ -68,6 +71,21 @@ def settings() -> str:
     return "\n".join([*lines, ""])
 
 
+COSTS = ("paced/healthy", "paced/sub2api-an", "burst/healthy", "burst/sub2api-an")
+
+
+def costs() -> str:
+    """What an event costs the process in between, by the last `make bench`."""
+    read = Results(json.loads((ROOT / "bench/results/results.json").read_text("utf-8")))
+    head = ("", "healthy, one at a time", "Sub2API's, one at a time", "healthy, in bursts", "Sub2API's, in bursts")
+    lines = [f"| {' | '.join(head)} |", "|---|---:|---:|---:|---:|"]
+    for name in read.names(COSTS[0]):
+        if name != "direct":
+            cells = (f"{read.cost(scenario, name).median:.1f}" for scenario in COSTS)
+            lines.append(f"| {CONTENDERS[name].title} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def _reason(text: str, section: str, key: str) -> str:
     """The first sentence of the comment above a key; two keys may share one."""
     begin = text.index(f"\n{section}:\n") if section else 0
@@ -81,8 +99,15 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PARTS: dict[str, Callable[[], str]] = {"clients": summary, "events": events, "defects": defects, "settings": settings}
-PROSE: dict[str, set[int]] = {"clients": set(), "defects": {2, 3}, "settings": {4}}  # the cells that are translated
+PARTS: dict[str, Callable[[], str]] = {
+    "clients": summary,
+    "costs": costs,
+    "events": events,
+    "defects": defects,
+    "settings": settings,
+}
+# The cells that are translated.
+PROSE: dict[str, set[int]] = {"clients": set(), "costs": set(), "defects": {2, 3}, "settings": {4}}
 
 
 def table(part: str) -> dict[str, list[str]]:

@@ -118,6 +118,19 @@ def test_what_is_remembered_beside_the_text_is_bounded_too(key: str) -> None:
     assert body == out
 
 
+def test_whole_items_are_remembered_within_the_bound() -> None:
+    """Images and texts that come in one event, without deltas, count like those that are streamed."""
+    image = {"type": "image_generation_call", "status": "completed", "result": "QUJD" * 50}
+    images = [
+        {"type": "response.output_item.done", "output_index": n, "item": {"id": f"ig_{n}", **image}} for n in range(20)
+    ]
+    body = frame(CREATED) + b"".join(map(frame, images))
+    out, stopped = limited(body, text_bytes=1500)
+
+    assert stopped == "too-much-text"
+    assert out.endswith(body[-500:])
+
+
 def test_too_many_waiting_frames_leave_in_order() -> None:
     """A call that nobody names waits within bounds only."""
     grows = [

@@ -55,6 +55,7 @@ def test_a_healthy_answer_is_the_very_messages_that_came(conversation: Conversat
         assert sent == answered(conversation, sent)
 
     assert not conversation.is_waiting
+    conversation.leave()
     assert not conversation.report.defects
     assert 2 * len(messages(HEALTHY)) == conversation.report.events_in == conversation.report.events_out
 
@@ -68,6 +69,7 @@ def test_every_answer_is_mended_and_counted(conversation: Conversation) -> None:
         turns.append(told(answered(conversation, messages(BROKEN))))
 
     assert [[], []] == [reader.complaints(turn) for turn in turns]
+    conversation.leave()
     assert conversation.report.inserted > 0
     assert "response.completed" == conversation.report.terminal
     assert conversation.report.events_out == sum(map(len, turns))
@@ -221,6 +223,7 @@ def test_beyond_a_bound_the_answer_flows_on_and_still_ends() -> None:
 
     assert sent == answered(conversation, sent)
     assert not conversation.is_waiting
+    conversation.leave()
     assert "too-much-text" == conversation.report.stopped
 
 
@@ -243,6 +246,7 @@ def test_a_fault_of_the_repair_loses_nothing(conversation: Conversation, monkeyp
     monkeypatch.setattr("respfix.stream.engine.Engine.take", None)
 
     assert sent[1:] == answered(conversation, sent[1:])
+    conversation.leave()
     assert "internal-fault" == conversation.report.stopped
 
 

@@ -24,7 +24,7 @@ from respfix.stream.frames import Frame, Style
 from respfix.stream.messages import Conversation
 from respfix.stream.quirks import looks_right
 from respfix.stream.remainder import Remainder
-from respfix.stream.stencil import Stencil, cut
+from respfix.stream.stencil import Run, Stencil, cut
 from respfix.stream.unfold import unfolded
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ class Mender:
         """Take bytes as they came; give back the bytes that should have come (perhaps none)."""
         if self.report.stopped is not None:
             return chunk
+        if self._stencil is not None and self._framer.is_between_frames:
+            run = self._stencil.read(chunk)
+            if run is not None and len(run.raw) == len(chunk) and (mended := self._by(self._stencil, run)) is not None:
+                self._framer.pass_by(len(chunk))
+                return mended
         self._framer.take(chunk)
         return self._mend()
 
@@ -114,10 +119,17 @@ class Mender:
     def _by_stencil(self, stencil: Stencil) -> bytes:
         """Mend all deltas that have come and are like the one before them; nothing if the next is not."""
         run = stencil.read(self._framer.window())
-        numbers = self._engine.take_more(run.text, run.numbers, run.count) if run else None
-        if run is None or numbers is None:
+        mended = self._by(stencil, run) if run else None
+        if run is None or mended is None:
             return b""
         self._framer.skip(len(run.raw))
+        return mended
+
+    def _by(self, stencil: Stencil, run: Run) -> bytes | None:
+        """Mend such a run; None if its deltas must be taken one by one."""
+        numbers = self._engine.take_more(run.text, run.numbers, run.count)
+        if numbers is None:
+            return None
         self.report.events_in += run.count
         if stencil.is_faithful and (numbers is run.numbers or not run.numbers):
             return run.raw

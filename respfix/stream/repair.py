@@ -68,9 +68,9 @@ class Repair(Owners):
             self.count((number,))
 
     def hear(self, text: str, numbers: Sequence[int]) -> None:
-        """Take more deltas of the part that spoke last."""
+        """Take more deltas of the part that spoke last, for which there is room."""
         assert self.spoke is not None  # noqa: S101 (else there would be no stencil to read them by)
-        self.triage.count_text(len(text))
+        self.triage.room -= len(text)
         self.spoke.say(text)
         if numbers:
             self.count(numbers)
@@ -114,6 +114,7 @@ class Repair(Owners):
             self.announce_named(known)
             return
         self.take_over_index(names)
+        self.triage.count_text(len(event.text))
         item = self.new_item(kind, names, body)
         item.was_announced_by_upstream, item.added_event = True, event
         for array in kind.arrays:
@@ -147,6 +148,8 @@ class Repair(Owners):
         if item is None:
             self.open_response()
             item = self.new_item(kind, names, body)
+        # An image, or a text without deltas: what was said is counted already, and the terminal will need the rest.
+        self.triage.count_text(max(0, len(event.text) - sum(len(part.said) for part in item.all_parts())))
         item.body = item.body or body  # of one that could not be announced for lack of a name
         self.learn(item, names, body)
         if not self.announce_named(item):

@@ -119,8 +119,8 @@ class Stencil:
     def _several(self, window: bytes) -> tuple[bytes, Sequence[bytes]]:
         """Give the frames that fit, from the first on, and what stands in their places."""
         parts = self.row.split(window)  # what no row took, the cells of a row, what no row took, and so on
-        *gaps, rest = parts[:: self.width + 1]
-        end = len(window) - len(rest)
+        gaps = parts[:: self.width + 1]
+        end = len(window) - len(gaps.pop())
         if any(gaps):
             del parts[next(place for place, gap in enumerate(gaps) if gap) * (self.width + 1) :]
             end = len(parts) // (self.width + 1) * self.size + sum(map(len, parts))

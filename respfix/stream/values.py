@@ -29,8 +29,8 @@ def whole_number(value: object) -> int | None:
 
 
 def rises(numbers: Sequence[int]) -> bool:
-    """Is each number greater than the one before it?"""
-    return all(map(lt, numbers, numbers[1:])) if len(numbers) > 1 else True
+    """Is each number greater than the one before it? A range's are, as the stencil makes it."""
+    return isinstance(numbers, range) or len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
 
 
 def text_of(value: object) -> str | None:
