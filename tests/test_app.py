@@ -376,6 +376,24 @@ async def test_a_signal_drains_and_a_second_one_hurries(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_who_has_connected_before_the_door_is_shut_is_answered(loop: str) -> None:
+    """The system had let them in, and would reset them; a balancer makes a 502 of that: a POST is not repeated."""
+
+    async def knock() -> bytes:
+        async with serving() as upstream:
+            service = Service(config_for(upstream))
+            await service.start()
+            with socket.create_connection((service.address.host, service.address.port)) as client:
+                client.sendall(request())  # in this very turn of the loop, in which nobody accepts
+                await service.stop(5.0)
+                return await asyncio.to_thread(client.recv, 2**16)
+
+    make = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=make) as runner:
+        assert runner.run(knock()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_the_program_serves_and_stops_cleanly(loop: str) -> None:
     """With uvloop, and without it."""
     script = f"""

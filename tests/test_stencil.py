@@ -19,8 +19,8 @@ STREAMS = {stream.name: stream for stream in (*corpus.CONFORMANT, *corpus.BROKEN
 class LongWay(Mender):
     """A mender that opens every event."""
 
-    def _by_stencil(self, _: Stencil) -> bytes:
-        return b""
+    def _by_stencil(self, _: Stencil, _window: bytes) -> tuple[bytes, int]:
+        return b"", 0
 
 
 def delta(text: str, number: int | None, **more: object) -> bytes:

@@ -24,7 +24,7 @@ from respfix.stream.frames import Frame, Style
 from respfix.stream.messages import Conversation
 from respfix.stream.quirks import looks_right
 from respfix.stream.remainder import Remainder
-from respfix.stream.stencil import Run, Stencil, cut
+from respfix.stream.stencil import Stencil, cut
 from respfix.stream.unfold import unfolded
 
 if TYPE_CHECKING:
@@ -67,22 +67,14 @@ class Mender:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they came; give back the bytes that should have come (perhaps none)."""
-        if self.report.stopped is not None:
-            return chunk
-        if self._stencil is not None and self._framer.is_between_frames:
-            run = self._stencil.read(chunk)
-            if run is not None and len(run.raw) == len(chunk) and (mended := self._by(self._stencil, run)) is not None:
-                self._framer.pass_by(len(chunk))
-                return mended
-        self._framer.take(chunk)
-        return self._mend()
+        return chunk if self.report.stopped is not None else self._mend(chunk)
 
     def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
         """The body has ended like this, after so many seconds; give back what is still owed."""
         if self.report.stopped is not None:
             return b""
         cut = self._framer.close()
-        rest = self._mend()
+        rest = self._mend(b"")
         if self.report.stopped is not None:
             return rest + cut
         if cut and ending is Ending.COMPLETE:
@@ -97,14 +89,26 @@ class Mender:
         sign = self._engine.keepalive() if self._framer.is_between_frames else None
         return b"" if sign is None else self._written(sign)
 
-    def _mend(self) -> bytes:
+    def _mend(self, chunk: bytes) -> bytes:
         """Mend what has come whole; whatever goes wrong in here, no byte is lost and the stream goes on."""
         out: list[bytes] = []
         frame: Frame | None = None
         try:
+            if chunk and self._stencil is not None and self._framer.is_between_frames:
+                mended, length = self._by_stencil(self._stencil, chunk)
+                self._framer.pass_by(length)
+                if length == len(chunk):
+                    return mended
+                out.append(mended)
+                chunk = chunk[length:]
+            self._framer.take(chunk)
+            chunk = b""
             while True:
                 if self._stencil is not None:
-                    out.append(self._by_stencil(self._stencil))
+                    mended, length = self._by_stencil(self._stencil, self._framer.window())
+                    if length:
+                        self._framer.skip(length)
+                        out.append(mended)
                 frame = self._framer.frame()
                 if frame is None:
                     return b"".join(out)
@@ -114,29 +118,21 @@ class Mender:
             stopped = str(error)
         except Exception:  # noqa: BLE001 (a fault of the repair stops the repair, never the stream)
             stopped = "internal-fault"
-        return b"".join((*out, self._stop(stopped), frame.raw if frame else b"", self._framer.drain()))
+        return b"".join((*out, self._stop(stopped), frame.raw if frame else b"", self._framer.drain(), chunk))
 
-    def _by_stencil(self, stencil: Stencil) -> bytes:
-        """Mend all deltas that have come and are like the one before them; nothing if the next is not."""
-        run = stencil.read(self._framer.window())
-        mended = self._by(stencil, run) if run else None
-        if run is None or mended is None:
-            return b""
-        self._framer.skip(len(run.raw))
-        return mended
-
-    def _by(self, stencil: Stencil, run: Run) -> bytes | None:
-        """Mend such a run; None if its deltas must be taken one by one."""
-        numbers = self._engine.take_more(run.text, run.numbers, run.count)
-        if numbers is None:
-            return None
+    def _by_stencil(self, stencil: Stencil, window: bytes) -> tuple[bytes, int]:
+        """Mend all deltas that have come and are like the one before them; give what leaves, and how much it was."""
+        run = stencil.read(window)
+        numbers = self._engine.take_more(run.text, run.numbers, run.count) if run else None
+        if run is None or numbers is None:
+            return b"", 0
         self.report.events_in += run.count
         if stencil.is_faithful and (numbers is run.numbers or not run.numbers):
-            return run.raw
+            return run.raw, len(run.raw)
         self.report.rewritten += sum(map(ne, run.numbers, numbers)) if stencil.is_faithful else run.count
         for slug in stencil.slugs:
             self.report.defects[slug] += run.count
-        return stencil.write(run, numbers)
+        return stencil.write(run, numbers), len(run.raw)
 
     def _mended(self, frame: Frame) -> bytes:
         """Read one frame and give what leaves for it."""

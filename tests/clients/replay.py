@@ -49,6 +49,13 @@ def brings_answer(body: bytes) -> bool:
     return answered
 
 
+def is_response(body: bytes) -> bool:
+    """Say whether this is a whole response in JSON, and no stream that begins with some."""
+    with suppress(ValueError):
+        return body.startswith(b"{") and json.loads(body).get("object") == "response"
+    return False
+
+
 @dataclass(slots=True)
 class Upstream:
     """The running server: where it is, and what it was asked for."""
@@ -92,7 +99,7 @@ class Answer(BaseHTTPRequestHandler):
             return
         stream = self.upstream.bodies[name]
         self.send_response(200)
-        self.send_header("Content-Type", "application/json" if stream.startswith(b"{") else "text/event-stream")
+        self.send_header("Content-Type", "application/json" if is_response(stream) else "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for start in range(0, len(stream), CHUNK):

@@ -114,7 +114,8 @@ ROWS = (
         "create",
         bases=SOME,
     ),
-    Client("ai-sdk-7", "AI SDK 7, `@ai-sdk/openai`", "ai-sdk-7", "ai_sdk.mjs", "openai", daily=True),
+    # It waits between its attempts after a failure.
+    Client("ai-sdk-7", "AI SDK 7, `@ai-sdk/openai`", "ai-sdk-7", "ai_sdk.mjs", "openai", at_once=3, daily=True),
     Client(
         "ai-sdk-7-open-responses",
         "AI SDK 7, `@ai-sdk/open-responses`",
@@ -122,6 +123,7 @@ ROWS = (
         "ai_sdk.mjs",
         "open-responses",
         bases=NO_CUSTOM_TOOLS,
+        at_once=3,
         daily=True,
     ),
     Client("ai-sdk-6", "AI SDK 6, `@ai-sdk/openai`", "ai-sdk-6", "ai_sdk.mjs", "openai"),
