@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import reader
 from aiohttp import ClientPayloadError, ClientResponse, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from downstream import Client, config_for, connected, request, through
@@ -216,6 +217,22 @@ async def test_a_mender_that_has_given_up_leaves_a_cut_body_cut(
 async def until_end(client: Client) -> bytes:
     """Everything up to the last chunk, as it came."""
     return await asyncio.wait_for(client.reader.readuntil(END), 5)
+
+
+async def test_chunks_that_break_while_what_came_before_is_decoded_are_a_cut() -> None:
+    """The connection is gone in the turn in which the next bytes of it are asked for."""
+    text = b"data: " + b"x" * 300_000  # two steps of the decoder, and nothing yet for the client
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(STREAM_HEAD[:-2] + b"Content-Encoding: gzip\r\n\r\n")
+        await asyncio.sleep(0.02)
+        await exchange.send(chunk(gzip.compress(text)) + b"zz\r\n")
+        await exchange.gone()
+
+    async with serving(script) as upstream, through(upstream) as client:
+        _, body = await client.ask(request())
+
+        assert "response.failed" == reader.events(body)[-1]["type"]
 
 
 @pytest.mark.parametrize("script", [cut_chunked, reset_chunked, broken_chunking])

@@ -63,12 +63,9 @@ class Homeward:
             raise Refusal(426, "no_websocket", message)
         trip.patience.allow(trip.config.timeouts.idle)
         source = Source(upstream, trip.patience)
-        try:
-            if trip.may_mend and 200 <= upstream.status < 300:  # noqa: PLR2004 (success)
-                return await self._look(source)
-            return await self._pipe(source)
-        finally:
-            source.close()
+        if trip.may_mend and 200 <= upstream.status < 300:  # noqa: PLR2004 (success)
+            return await self._look(source)
+        return await self._pipe(source)
 
     async def _look(self, source: Source) -> Answer:
         """Take an answer that is to be mended, or observed, if it is a stream."""

@@ -7,7 +7,15 @@ import ssl
 from functools import partial
 from typing import Any
 
-from aiohttp import BaseConnector, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, UnixConnector
+from aiohttp import (
+    BaseConnector,
+    ClientPayloadError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    UnixConnector,
+)
 from aiohttp.client_proto import ResponseHandler
 
 from respfix.config import Config
@@ -31,6 +39,13 @@ class Connection(ResponseHandler):
                 super().data_received(head + end)
                 data = rest
         super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Say so to who reads the body, who would wait for ever if its chunks broke: the C parser has forgotten it."""
+        body = self._payload
+        super().connection_lost(exc)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(ClientPayloadError("the body is not framed as it says"))
 
 
 def session_for(config: Config, upstream: Upstream, tls: ssl.SSLContext | None) -> ClientSession:

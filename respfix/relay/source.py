@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from aiohttp import ClientError, ClientOSError, ClientPayloadError, ClientResponse
+from aiohttp import ClientError, ClientOSError, ClientResponse
 from aiohttp.http import HttpProcessingError
 
 from respfix.capture.recording import Mending
@@ -20,28 +20,19 @@ from respfix.stream import Ending
 
 
 class Source:
-    """The upstream's body: bytes as they come, then nothing, and how it ended. Must be closed."""
+    """The upstream's body: bytes as they come, then nothing, and how it ended."""
 
-    __slots__ = ("_content", "_is_proven", "_lost", "_patience", "_protocol", "_spout", "ending", "kept")
+    __slots__ = ("_content", "_is_proven", "_patience", "_protocol", "ending", "kept")
 
     def __init__(self, upstream: ClientResponse, patience: Patience) -> None:
         self.ending: Ending | None = None
         self.kept: list[bytes] | None = None  # collects what is read, while it is a list
         self._patience = patience
-        self._spout: Spout | None = None
         self._content = upstream.content
         self._protocol = upstream.connection.protocol if upstream.connection else None
         has_body = upstream.method != "HEAD" and upstream.status not in (204, 304)
         framed = "Content-Length" in upstream.headers or "Transfer-Encoding" in upstream.headers
         self._is_proven = framed or not has_body
-        self._lost = self._protocol.closed if self._protocol is not None else None
-        if self._lost is not None:
-            self._lost.add_done_callback(self._on_lost)
-
-    def close(self) -> None:
-        """Let go of the connection, which may serve others."""
-        if self._lost is not None:
-            self._lost.remove_done_callback(self._on_lost)
 
     @property
     def lost(self) -> Ending | None:
@@ -72,21 +63,13 @@ class Source:
         if transport is None or transport.is_closing() or self._content.is_eof() or self.ending is not None:
             return
 
-        self._spout = spout = Spout(transport, self._content, take)
+        spout = Spout(transport, self._content, take)
         try:
             await self._patience.wait(spout.dried, lambda: spout.heard_at)
         except PatienceLostError:
             self.ending = self._patience.ending
         finally:
             spout.close()
-
-    def _on_lost(self, lost: asyncio.Future[None]) -> None:
-        # After broken chunking aiohttp's C parser has forgotten the body: its reader would wait for ever.
-        error = lost.exception()
-        if not self._content.is_eof() and self._content.exception() is None:
-            self._content.set_exception(error or ClientPayloadError("the body is not framed as it says"))
-        if self._spout is not None:
-            self._spout.close()
 
     def _how_it_ended(self) -> Ending:
         if self._is_proven:
