@@ -378,6 +378,27 @@ async def test_no_connection_is_reused_where_that_is_switched_off() -> None:
         assert header_values(upstream.last.head, b"Connection") == [b"close"]
 
 
+@pytest.mark.parametrize("cut", [0, -1, None], ids=["in one read", "with the last byte", "later"])
+async def test_what_nobody_asked_for_is_nobodys_answer(cut: int | None) -> None:
+    """An upstream that answers twice: the next request, perhaps of another client, would get the second answer."""
+
+    async def script(exchange: Exchange) -> None:
+        whole = answer(b"for %d" % len(upstream.exchanges))
+        await exchange.send(whole[:cut])
+        await asyncio.sleep(0.05)
+        await exchange.send((whole[cut:] if cut is not None else b"") + answer(b"for nobody"))
+
+    async with serving(script) as upstream, running(config_for(upstream)) as address:
+        got = []
+        for _ in range(3):
+            async with connected(address) as client:
+                got.append((await client.ask(request("/x")))[1])
+            await asyncio.sleep(0.1)
+
+        assert [b"for 1", b"for 2", b"for 3"] == got
+        assert 3 == upstream.connections
+
+
 async def test_a_post_at_the_edge_of_keepalive_is_never_sent_twice() -> None:
     """The upstream reads it and closes: it may have been worked on, so the client must decide."""
 

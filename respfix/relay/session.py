@@ -47,6 +47,13 @@ class Connection(ResponseHandler):
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(ClientPayloadError("the body is not framed as it says"))
 
+    def is_connected(self) -> bool:
+        """Another request may be sent: nothing has come that nobody asked for, which that request would get for answer.
+
+        aiohttp looks for that when an answer is complete, and before it has parsed the rest of the same read.
+        """
+        return super().is_connected() and not self.should_close
+
 
 def session_for(config: Config, upstream: Upstream, tls: ssl.SSLContext | None) -> ClientSession:
     """As little as possible of what a client library adds, follows, remembers or limits."""
