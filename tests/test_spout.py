@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from aiohttp import StreamReader, hdrs
+from aiohttp import ClientResponse, StreamReader, hdrs
 from aiohttp.client_proto import ResponseHandler
 from downstream import through
 from hypothesis import given, settings, strategies as st
 from upstream import END, STREAM_HEAD, Exchange, chunk, serving
 
+from respfix.relay.patience import Patience
+from respfix.relay.source import Source
 from respfix.relay.spout import Spout, unframed
 
 
@@ -141,6 +145,29 @@ async def test_a_text_that_looks_like_a_chunk_is_text() -> None:
     body, is_over, _ = await poured([b"40\r\n", *[lookalike] * 8, b"\r\n", END])
 
     assert (lookalike * 8, True) == (body, is_over)
+
+
+async def test_what_aiohttp_had_put_off_is_not_left_behind() -> None:
+    """It stops parsing beyond 512 KiB; what it parses when these are read would wait for the next that comes."""
+    wire, protocol, content = await answering()
+    texts = [b"%04d" % number * 4096 for number in range(44)]
+    for start in range(0, 44, 15):  # reads of 240 KiB, and nobody takes them
+        wire.put(b"".join(map(chunk, texts[start : start + 15])))
+    upstream = SimpleNamespace(
+        content=content, connection=SimpleNamespace(protocol=protocol), method="POST", status=200, headers={}
+    )
+    source = Source(cast("ClientResponse", upstream), Patience())
+    came = [await source.read()]
+
+    def take(data: bytes) -> bool:
+        came.append(data)
+        return True
+
+    pouring = asyncio.create_task(source.pour(take))
+    await asyncio.sleep(0)
+    pouring.cancel()
+
+    assert b"".join(texts) == b"".join(came)
 
 
 async def test_a_slow_client_ends_the_short_way() -> None:

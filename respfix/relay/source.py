@@ -65,6 +65,8 @@ class Source:
 
         spout = Spout(transport, self._content, take)
         try:
+            # A read of a full buffer lets aiohttp parse what it had put off, and that is not in what it gave.
+            spout.hand_on()
             await self._patience.wait(spout.dried, lambda: spout.heard_at)
         except PatienceLostError:
             self.ending = self._patience.ending

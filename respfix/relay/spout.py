@@ -88,6 +88,10 @@ class Spout(asyncio.Protocol):
 
     def _parse(self, data: bytes, payload: bytes | None) -> None:
         self._protocol.data_received(data)  # type: ignore[attr-defined] # a stream's protocol
+        self.hand_on(payload)
+
+    def hand_on(self, payload: bytes | None = None) -> None:
+        """Hand on what aiohttp has parsed; `payload` is what it should be, if nothing but whole chunks came."""
         content = self._content
         self._is_between_chunks = False
         while self._is_open and content.exception() is None and (chunk := content.read_nowait()):
