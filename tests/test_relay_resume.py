@@ -21,7 +21,7 @@ from upstream import END, STREAM_HEAD, Exchange, Script, answer, chunk, serving
 
 from respfix.app import running
 from respfix.relay.resume import Resume
-from respfix.stream import Ending, Options
+from respfix.stream import Ending, Limits, Options
 from respfix.stream.remainder import Remainder
 
 BROKEN = (STREAMS / "recorded" / "sub2api-0.1.132-an-text.sse").read_bytes()
@@ -166,6 +166,21 @@ async def test_a_client_that_has_everything_gets_nothing_more() -> None:
         _, body = await client.ask(get(f"{ASK}&starting_after=999"))
 
         assert b"" == body
+
+
+async def test_a_stream_that_cannot_be_read_is_not_gathered() -> None:
+    """It would grow as long as it lasts, and the client would see nothing of it."""
+    line = b"data: " + b"x" * 2000
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(STREAM_HEAD + chunk(line))
+        await exchange.gone()
+
+    async with serving(script) as upstream, through(upstream, limits=Limits(frame_bytes=1000)) as client:
+        await client.send(get(f"{ASK}&starting_after=3"))
+
+        assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+        assert line == await client.chunk()
 
 
 def test_what_is_no_stream_any_more_passes_from_there_on() -> None:

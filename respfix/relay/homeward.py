@@ -93,7 +93,7 @@ class Homeward:
         """Mend a stream that is sent again; the first event tells whether it is sent from its start."""
         source.kept = []
         probe, start = Mender(self._options), b""
-        while not probe.report.events_in and (piece := await plain.read()):
+        while not (probe.report.events_in or probe.report.stopped) and (piece := await plain.read()):
             start += piece
             probe.feed(piece)
         raw, source.kept = b"".join(source.kept), None
