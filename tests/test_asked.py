@@ -52,6 +52,18 @@ def test_a_request_that_cannot_be_read_says_nothing(body: bytes) -> None:
     assert (False, "", frozenset(), {}) == (asked.stream, asked.model, asked.custom_tools, asked.echo)
 
 
+@pytest.mark.parametrize("value", [b"0,", b"[],", b'{"a":0},'])
+def test_a_request_of_a_million_values_is_read_and_a_larger_one_is_not(value: bytes) -> None:
+    """A few bytes of gzip could hold everybody up for ten seconds, and take 1.4 GiB."""
+    head, end = b'{"model":"gpt-5.5","x":[', b"0]}"
+    signs = sum(map(value.count, (b",", b"[", b"{")))
+    fits = (2**20 - 3) // signs
+
+    models = [Asked.of(head + value * count + end).model for count in (fits, fits + 1)]
+
+    assert ["gpt-5.5", ""] == models
+
+
 def test_a_response_that_lacks_its_keys_repeats_the_request() -> None:
     """As OpenAI's does, in every event that carries it; what nobody asked for has its neutral value."""
     for response in responses(mend(BARE, Options(asked=ASKED)).body):

@@ -173,7 +173,17 @@ def test_a_lane_without_a_name_is_none(conversation: Conversation, stream_id: ob
 # What is not understood
 
 
-@pytest.mark.parametrize("message", [b"not JSON", b"[1]", b'{"type":"session.update"}', b"[" * 9000])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"not JSON",
+        b"[1]",
+        b'{"type":"session.update"}',
+        b"[" * 9000,
+        b'{"type":"response.create","x":[%s0]}' % (b"0," * 2**20),
+    ],
+    ids=["text", "list", "another type", "too deep", "too many values"],
+)
 def test_what_is_no_request_is_not_heard(conversation: Conversation, message: bytes) -> None:
     """Nobody waits for an answer to it."""
     conversation.hear(message, 1)

@@ -8,12 +8,11 @@ that happens in one lane is felt in another. A message that needed no repair lea
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from respfix.stream.asked import Asked
+from respfix.stream.asked import Asked, parsed
 from respfix.stream.contract import Ending, Options, Report
 from respfix.stream.defects import DEFECTS, BoundExceededError
 from respfix.stream.engine import Engine
@@ -79,11 +78,8 @@ class Conversation:
         """Take note of a text message of the client's; `now` is the time in seconds."""
         if len(message) > HEARD:
             return
-        try:
-            request = json.loads(message)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(request, dict) or request.get("type") != CREATE:
+        request = parsed(message)
+        if request is None or request.get("type") != CREATE:
             return
         lane = self._lane(request)
         limits = self._options.limits
