@@ -13,7 +13,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 from downstream import Client, config_for, connected, request, said, through
-from upstream import END, STREAM_HEAD, chunk, serving
+from upstream import END, STREAM_HEAD, Exchange, chunk, serving
 
 from respfix.app import running, started
 from respfix.cli import main
@@ -96,6 +96,33 @@ async def test_an_upstream_with_a_certificate_of_ones_own_authority_is_believed(
 
         assert head.startswith(b"HTTP/1.1 200 ")
         assert body.startswith(EVENT)
+
+
+@pytest.mark.parametrize(
+    ("head", "end", "is_last"),
+    [(b"", b"", True), (b"Transfer-Encoding: chunked\r\n", chunk(EVENT) + b"zz\r\n", False)],
+    ids=["closed", "broken"],
+)
+async def test_the_end_of_a_connection_is_seen_there_too(
+    authority: trustme.CA, head: bytes, end: bytes, *, is_last: bool
+) -> None:
+    """aiohttp closes its transport twice, and asyncio's takes no other protocol from then on."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + head + b"\r\n")
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            await exchange.send(chunk(EVENT) if head else EVENT)
+        await asyncio.sleep(0.02)
+        await exchange.send(end)
+        exchange.is_last = is_last
+
+    tls, own = server_side(authority.issue_cert("127.0.0.1")), UpstreamTls(verify=False)
+    async with serving(script, tls=tls) as upstream, through(upstream, upstream_tls=own) as client:
+        _, body = await client.ask(request())
+
+        assert body.count(EVENT) == 3 + bool(head)
+        assert b"response.failed" in body
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,12 @@ class Spout(asyncio.Protocol):
     def close(self) -> None:
         """Let the task that waits for `dried` go on, and hand on no more; doing it twice changes nothing."""
         if self._is_open:
-            self._is_open = False
-            self._transport.set_protocol(self._protocol)
+            self._is_open = self._is_between_chunks = False
             if not self.dried.done():
                 self.dried.set_result(None)
+            # One that closes ends with the spout in front: asyncio's over TLS, closed twice, takes no other protocol.
+            if not self._transport.is_closing():
+                self._transport.set_protocol(self._protocol)
 
     def data_received(self, data: bytes) -> None:
         """Hand on what came: whole chunks at once, everything else as aiohttp parses it."""
