@@ -136,13 +136,14 @@ def test_most_deltas_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> Non
     assert mender.report.events_in == 100
 
 
-def test_signs_of_formatting_stay_what_they_are() -> None:
+@pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
+def test_signs_of_formatting_stay_what_they_are(size: int) -> None:
     """A percent sign before, between and behind what differs."""
     frames = [
         f'data: {{"a":"5 %","type":"response.output_text.delta","delta":"{word} %d","b":"%s","c":"100 %"}}\n\n'.encode()
         for word in ("one", "two", "three")
     ]
-    short, long = both_ways(b"".join(frames))
+    short, long = both_ways(b"".join(frames), size=size)
 
     assert long == short
     assert 3 == long[0].count(b'"b":"%s","c":"100 %"')

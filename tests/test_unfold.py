@@ -54,6 +54,15 @@ def test_the_last_event_carries_the_response_in_its_own_spelling() -> None:
     assert b'"temperature": 1.0' in last
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_response_that_did_not_come_to_its_end_becomes_a_failure(status: str) -> None:
+    """One that was cancelled, too: there is no other event for it, and it must not look like a good end."""
+    body = json.dumps({**json.loads(TEXT.read_bytes()), "status": status, "error": {"code": "x", "message": "y"}})
+    last = reader.events(stream_of(body.encode()))[-1]
+
+    assert ("response.failed", status) == (last["type"], last["response"]["status"])
+
+
 def test_everything_is_said_once() -> None:
     """Each text and each argument as one delta."""
     events = reader.events(stream_of((STREAMS / "unfolded" / "reasoning-text-calls.json").read_bytes()))
