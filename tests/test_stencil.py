@@ -137,12 +137,11 @@ def test_most_deltas_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
-def test_signs_of_formatting_stay_what_they_are(size: int) -> None:
+@pytest.mark.parametrize("number", ["", '"sequence_number":7,'], ids=["not-numbered", "numbered"])
+def test_signs_of_formatting_stay_what_they_are(size: int, number: str) -> None:
     """A percent sign before, between and behind what differs."""
-    frames = [
-        f'data: {{"a":"5 %","type":"response.output_text.delta","delta":"{word} %d","b":"%s","c":"100 %"}}\n\n'.encode()
-        for word in ("one", "two", "three")
-    ]
+    rest = '"type":"response.output_text.delta","delta":"%s %%d","b":"%%s","c":"100 %%"'
+    frames = [f'data: {{"a":"5 %",{number}{rest % word}}}\n\n'.encode() for word in ("one", "two", "three")]
     short, long = both_ways(b"".join(frames), size=size)
 
     assert long == short
