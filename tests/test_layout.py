@@ -75,7 +75,8 @@ EDGES = {
     "relay.guard": "config",
     "relay.headers": "stream.dialects",
     "relay.sniff": "",
-    "relay.tunnel": "",
+    "relay.spout": "",
+    "relay.tunnel": "relay.spout",
     "relay.upstream": "",
     "relay.refusal": "",
     "relay.resume": "",
@@ -93,7 +94,6 @@ EDGES = {
     "relay.wire": "",
     "relay.crossing": "relay.wire stream",
     "relay.answer": "relay.headers",
-    "relay.spout": "",
     "relay.source": "capture.recording relay.codings relay.patience relay.sniff relay.spout stream",
     "relay.outward": "config relay.failures relay.forwarded relay.headers relay.patience relay.refusal relay.trip "
     "relay.upload relay.wire stream",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import StreamWriter
 from downstream import config_for, connected, request, through
 from upstream import Exchange, answer, header_values, serving
 
 from respfix.app import running
+from respfix.relay.tunnel import Lane
 
 UPGRADE = (
     b"GET /v1/realtime?x=%7e HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
@@ -102,6 +105,42 @@ async def test_the_last_bytes_before_an_upstream_leaves_arrive() -> None:
         await client.head()
 
         assert await client.rest() == bytes(500_000)
+
+
+class Socket(asyncio.Transport):
+    """One whose reading can be seen to be paused."""
+
+    is_paused = False
+
+    def write(self, data: object) -> None:
+        """Nowhere."""
+
+    def pause_reading(self) -> None:
+        """From now on."""
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        """Again."""
+        self.is_paused = False
+
+
+async def test_a_full_read_lets_others_have_their_turn() -> None:
+    """uvloop would take 32 of them from one connection first; empty frames held all others up for seven seconds."""
+    loop = asyncio.get_running_loop()
+    source, target = BaseProtocol(loop), BaseProtocol(loop)
+    source.transport = socket = Socket()
+    target.transport = Socket()
+    lane = Lane(source, target, StreamWriter(target, loop).drain)
+    flowing = asyncio.create_task(lane.flow())
+    await asyncio.sleep(0)
+
+    lane.feed_data(bytes(2**17 - 1))
+    assert not socket.is_paused
+    lane.feed_data(bytes(2**17))
+    assert socket.is_paused
+    await asyncio.sleep(0.01)
+    assert not socket.is_paused
+    flowing.cancel()
 
 
 async def test_a_slow_side_slows_the_other() -> None:

@@ -183,6 +183,26 @@ async def test_a_slow_client_ends_the_short_way() -> None:
     assert b"two" == content.read_nowait()
 
 
+@pytest.mark.parametrize("between", [False, True], ids=["parsed", "unframed"])
+async def test_a_full_read_lets_others_have_their_turn(*, between: bool) -> None:
+    """uvloop would take 32 of them from one connection first, and mend them all."""
+    wire, protocol, content = await answering()
+    came: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        came.append(data)
+        return True
+
+    spout = Spout(wire, content, take)
+    wire.put(chunk(b"small") if between else b"")
+    assert not spout.dried.done()
+    wire.put(chunk(bytes(2**17)))
+
+    assert spout.dried.done()
+    assert protocol is wire.get_protocol()
+    assert bytes(2**17) == came[-1]
+
+
 async def test_a_client_that_has_gone_is_told_to_the_task() -> None:
     """An error of the client's side is raised where the task waits, and not in the loop."""
     wire, protocol, content = await answering()

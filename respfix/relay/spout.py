@@ -18,6 +18,9 @@ from aiohttp import StreamReader
 # At most 256 MiB, so that nothing hostile is computed with; aiohttp judges what is stranger.
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,7})\r\n")
 
+# A read that may have left something in the socket. uvloop takes 32 of these, 8 MB, before anybody else has a turn.
+FULL = 2**17
+
 
 def unframed(data: bytes) -> bytes | None:
     """What is in the chunks that these bytes are, or None if they are not whole chunks and nothing else."""
@@ -83,6 +86,8 @@ class Spout(asyncio.Protocol):
                 self._parse(data, payload)
             elif not self._take(payload):
                 self.close()
+            if len(data) >= FULL:
+                self.close()  # the task goes on in a later turn, and aiohttp holds back what comes until then
         except Exception as error:  # noqa: BLE001 (raised where the task waits)
             if not self.dried.done():
                 self.dried.set_exception(error)

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from respfix.relay.spout import FULL
+
 
 class Side(Protocol):
     """What a tunnel needs of a connection, client's or upstream's; aiohttp's protocols have it."""
@@ -46,12 +48,14 @@ class Lane:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Called by aiohttp with what arrived; the answer says: not at the end, nothing left over."""
+        # One with nothing but empty frames takes 0.3 s, and their sender held all others up for as long as it liked.
+        is_full = len(data) >= FULL
         if self._through is not None:
             data = self._through(data)
         self.bytes += len(data)
         if self._target.transport is not None:
             self._target.transport.write(data)
-        if self._target.writing_paused and self._source.transport is not None:
+        if (is_full or self._target.writing_paused) and self._source.transport is not None:
             self._source.transport.pause_reading()
             self._is_full.set()
         return False, b""
