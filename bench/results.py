@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,9 +65,13 @@ class Results:
         return self._over(scenario, lambda turn: (_cost(turn[name]) - _cost(turn[other])) / _cost(turn[unit]))
 
     def across(self, scenario: str, other: str, name: str) -> Spread:
-        """One's CPU per event in one scenario in terms of the same in another."""
+        """One's CPU per event in one scenario in terms of the same in another.
+
+        A round in which the other was over before the system's clock had moved says nothing, and is left out.
+        """
         pairs = zip(self._measured[scenario], self._measured[other], strict=True)
-        return Spread.of([_cost(turn[name]) / _cost(base[name]) for turn, base in pairs])
+        told = [(turn[name], base[name]) for turn, base in pairs if _cost(base[name])]
+        return Spread.of([_cost(turn) / _cost(base) for turn, base in told] or [math.nan])
 
     def rate(self, scenario: str, name: str) -> Spread:
         """Events per second."""
