@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import cast
@@ -81,16 +82,21 @@ async def answering() -> tuple[Wire, Aiohttp, StreamReader]:
     return wire, protocol, content
 
 
-async def poured(reads: list[bytes]) -> tuple[bytes, bool, int]:
-    """What comes out for these reads, whether the answer is over, and how many bytes aiohttp has parsed."""
-    wire, protocol, content = await answering()
-    came: list[bytes] = []
+def gathering(came: list[bytes]) -> Callable[[bytes], bool]:
+    """A client that takes all that it is given."""
 
     def take(data: bytes) -> bool:
         came.append(data)
         return True
 
-    spout = Spout(wire, content, take)
+    return take
+
+
+async def poured(reads: list[bytes]) -> tuple[bytes, bool, int]:
+    """What comes out for these reads, whether the answer is over, and how many bytes aiohttp has parsed."""
+    wire, protocol, content = await answering()
+    came: list[bytes] = []
+    spout = Spout(wire, content, gathering(came))
     protocol.parsed = 0
     for data in reads:
         wire.put(data)
@@ -158,12 +164,7 @@ async def test_what_aiohttp_had_put_off_is_not_left_behind() -> None:
     )
     source = Source(cast("ClientResponse", upstream), Patience())
     came = [await source.read()]
-
-    def take(data: bytes) -> bool:
-        came.append(data)
-        return True
-
-    pouring = asyncio.create_task(source.pour(take))
+    pouring = asyncio.create_task(source.pour(gathering(came)))
     await asyncio.sleep(0)
     pouring.cancel()
 
@@ -188,12 +189,7 @@ async def test_a_full_read_lets_others_have_their_turn(*, between: bool) -> None
     """uvloop would take 32 of them from one connection first, and mend them all."""
     wire, protocol, content = await answering()
     came: list[bytes] = []
-
-    def take(data: bytes) -> bool:
-        came.append(data)
-        return True
-
-    spout = Spout(wire, content, take)
+    spout = Spout(wire, content, gathering(came))
     wire.put(chunk(b"small") if between else b"")
     assert not spout.dried.done()
     wire.put(chunk(bytes(2**17)))

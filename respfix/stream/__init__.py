@@ -52,7 +52,7 @@ class Mender:
         """Be told how to mend; `witness` is told of every defect where it is seen, in the order of the stream."""
         self.options = options or Options()
         self._engine = Engine(self.options)
-        self._triage, self._repair, self.report = self._engine.triage, self._engine.repair, self._engine.report
+        self._triage, self.report = self._engine.triage, self._engine.report
         self._offset = 0  # of the frame that is being mended
         if witness is not None:
             self._triage.witness = lambda slug: witness(Sighting(slug, self.report.events_in, self._offset))
