@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import reader
@@ -22,7 +23,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from respfix.app import Service
-from respfix.capture import Capture
+from respfix.capture import WAITING, Capture
 from respfix.capture.folder import CAME, FACTS, LEFT, Folder, FolderError
 from respfix.capture.masking import PIECE, masked, secrets_of
 from respfix.capture.recording import MEMORY, Memory, Recording, framed
@@ -177,15 +178,31 @@ async def test_of_streams_with_the_same_faults_one_is_kept_in_a_while(tmp_path: 
     assert {("kept",): 2, ("alike",): 2} == service.journal.tally.captures
 
 
-async def test_the_oldest_make_room_for_the_newest(tmp_path: Path) -> None:
-    """So many and no more; what is not respfix's own stays."""
+class ClockSetBack(datetime):
+    """It is an hour earlier at each look."""
+
+    hours = 0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        """The time, as such a clock shows it."""
+        cls.hours += 1
+        return super().now(tz) - timedelta(hours=cls.hours)
+
+
+@pytest.mark.parametrize("clock", [datetime, ClockSetBack])
+async def test_the_oldest_make_room_for_the_newest(
+    tmp_path: Path, clock: type[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many and no more, whatever the clock does; what is not respfix's own stays."""
+    monkeypatch.setattr("respfix.capture.datetime", clock)
     folder = tmp_path / "kept"
     folder.mkdir(mode=0o700)
     (folder / "notes.in.sse").write_text("mine")
-    await kept(folder, streamed(BROKEN), *([request()] * 5), at_once=settings(folder, streams=2))
+    await kept(folder, streamed(BROKEN), *([request()] * WAITING), at_once=settings(folder, streams=2))
 
     assert 3 == len(names(folder))
-    assert {"0004", "0005"} == {name.split("-")[1] for name in names(folder) if name != "notes"}
+    assert {"0003", "0004"} == {name.split("-")[1] for name in names(folder) if name != "notes"}
     assert 7 == len(list(folder.iterdir()))
 
 

@@ -60,6 +60,7 @@ class Capture:
         self._folder: Folder | None = None
         self._seen: OrderedDict[tuple[Any, ...], float] = OrderedDict()
         self._number = 0
+        self._newest = datetime.min.replace(tzinfo=UTC)
         self._complained = -COMPLAIN_EVERY
         self._waiting: queue.Queue[Kept | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
@@ -110,7 +111,8 @@ class Capture:
             recording.forget()
             return
         self._number += 1
-        now = datetime.now(UTC)
+        # What is newest is seen by the names: a clock that is set back must not make it the oldest, which is dropped.
+        self._newest = now = max(self._newest, datetime.now(UTC))
         name = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z-{self._number:04d}-{_word_for(entry)}"
         self._start()
         try:
