@@ -471,6 +471,30 @@ async def test_a_client_that_leaves_early_is_said_to(caplog: pytest.LogCaptureFi
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize("repair", ["on", "observe"])
+async def test_what_was_repaired_before_a_client_left_is_counted(caplog: pytest.LogCaptureFixture, repair: str) -> None:
+    """All of it, to the last delta."""
+    caplog.set_level("INFO", "respfix")
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(STREAM_HEAD)
+        for number in range(20):
+            await exchange.send(chunk(b'data: {"type":"response.output_text.delta","delta":"%d"}\n\n' % number))
+            await asyncio.sleep(0.002)
+        await exchange.gone()
+
+    async with watched(script) as (upstream, left), through(upstream, repair=repair) as client:
+        await client.send(request())
+        await client.head()
+        while b'"19"' not in await client.chunk():
+            pass
+        client.leave()
+        await asyncio.wait_for(left.wait(), 2)
+        await asyncio.sleep(0.02)
+
+    assert re.search(r"events=20/.*missing-item-id:20,.* ended by client \(early\)", caplog.text)
+
+
 async def test_many_clients_that_leave_at_once_leave_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
     """A load test that stops used to leave dozens."""
 

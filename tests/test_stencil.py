@@ -136,6 +136,19 @@ def test_most_deltas_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> Non
     assert mender.report.events_in == 100
 
 
+def test_the_report_is_right_whenever_it_is_asked_for() -> None:
+    """Also in the middle of a run, of which nothing is added up until then."""
+    short, long = Mender(), LongWay()
+    for number in range(20):
+        for mender in (short, long):
+            mender.feed(delta(f'"word {number}"', number))
+        if number % 3 == 0:
+            assert long.report == short.report
+
+    assert short.report is short.report
+    assert 20 == short.report.defects["missing-output-index"] == short.report.events_in
+
+
 @pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
 @pytest.mark.parametrize("number", ["", '"sequence_number":7,'], ids=["not-numbered", "numbered"])
 def test_signs_of_formatting_stay_what_they_are(size: int, number: str) -> None:

@@ -79,7 +79,10 @@ class Homeward:
         if trip.config.repair == "observe":
             observer = trip.capture.record(trip.entry, Observer(self._options))
             trip.entry.report, trip.entry.is_repaired = observer.report, False
-            return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
+            try:
+                return await self._pipe(source, tap=Tap(observer, decoder, is_stream=is_event_stream(headers)))
+            finally:
+                trip.entry.report = observer.report  # brings it up to now
         plain = Decoded(source, decoder) if decoder else source
         if trip.resume is not None and is_event_stream(headers):
             return await self._replay(source, plain, trip.resume)
@@ -194,6 +197,7 @@ class Homeward:
         finally:
             if awake:
                 awake.cancel()
+            trip.entry.report = mender.report  # brings it up to now, also where the client has gone
         if tail := mender.close(ending, trip.entry.seconds):
             self._send(answer, tail)
         return await self._end(answer, ending, is_told=mender.report.terminal is not None)

@@ -52,51 +52,47 @@ class Mender:
         """Be told how to mend; `witness` is told of every defect where it is seen, in the order of the stream."""
         self.options = options or Options()
         self._engine = Engine(self.options)
-        self._triage, self.report = self._engine.triage, self._engine.report
+        self._triage, self._report = self._engine.triage, self._engine.report
         self._offset = 0  # of the frame that is being mended
         if witness is not None:
-            self._triage.witness = lambda slug: witness(Sighting(slug, self.report.events_in, self._offset))
+            self._triage.witness = lambda slug: witness(Sighting(slug, self._report.events_in, self._offset))
         self._framer = Framer(self.options.limits.frame_bytes, self._triage.off)
         self._style: Style | None = None
         self._stencil: Stencil | None = None
+        self._alike = 0  # events that were mended by it and are not in the report yet
+        self._is_between_frames = True  # nothing that came waits for more
+        self._is_over = False
+
+    @property
+    def report(self) -> Report:
+        """What was seen and done so far; always the same object, in which deltas are added up when it is asked for."""
+        if self._stencil is not None and self._alike:
+            count, self._alike = self._alike, 0
+            self._report.events_in += count
+            self._report.events_out += count
+            self._report.rewritten += 0 if self._stencil.is_faithful else count
+            for slug in self._stencil.slugs:
+                self._report.defects[slug] += count
+        return self._report
 
     @property
     def is_over(self) -> bool:
         """A terminal or an error has been seen: the body should end within the grace time."""
-        return self._engine.is_over
+        return self._is_over
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take bytes as they came; give back the bytes that should have come (perhaps none)."""
-        return chunk if self.report.stopped is not None else self._mend(chunk)
+        """Take bytes as they came; give back the bytes that should have come (perhaps none).
 
-    def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
-        """The body has ended like this, after so many seconds; give back what is still owed."""
-        if self.report.stopped is not None:
-            return b""
-        cut = self._framer.close()
-        rest = self._mend(b"")
-        if self.report.stopped is not None:
-            return rest + cut
-        if cut and ending is Ending.COMPLETE:
-            ending = Ending.CLOSED  # who stops in the middle of an event has not finished, whatever the framing says
-        owed = self._write(self._engine.close(ending, seconds))
-        if owed and cut and self._triage.mend("cut-frame"):
-            cut = b""  # half an event is no event, says the specification, and what is owed must not be glued to it
-        return rest + cut + owed
-
-    def keepalive(self) -> bytes:
-        """Give bytes that show the client a living stream; none in the middle of a frame, or after the end."""
-        sign = self._engine.keepalive() if self._framer.is_between_frames else None
-        return b"" if sign is None else self._written(sign)
-
-    def _mend(self, chunk: bytes) -> bytes:
-        """Mend what has come whole; whatever goes wrong in here, no byte is lost and the stream goes on."""
+        Whatever goes wrong in here, no byte is lost and the stream goes on.
+        """
+        if self._report.stopped is not None:
+            return chunk
         out: list[bytes] = []
         frame: Frame | None = None
         try:
-            if chunk and self._stencil is not None and self._framer.is_between_frames:
+            if self._is_between_frames and self._stencil is not None and chunk:
                 mended, length = self._by_stencil(self._stencil, chunk)
-                self._framer.pass_by(length)
+                self._framer.offset += length
                 if length == len(chunk):
                     return mended
                 out.append(mended)
@@ -111,6 +107,8 @@ class Mender:
                         out.append(mended)
                 frame = self._framer.frame()
                 if frame is None:
+                    self._is_between_frames = self._framer.is_between_frames
+                    self._is_over = self._engine.is_over
                     return b"".join(out)
                 out.append(self._mended(frame))
                 frame = None
@@ -120,28 +118,51 @@ class Mender:
             stopped = "internal-fault"
         return b"".join((*out, self._stop(stopped), frame.raw if frame else b"", self._framer.drain(), chunk))
 
+    def close(self, ending: Ending = Ending.COMPLETE, seconds: float = 0.0) -> bytes:
+        """The body has ended like this, after so many seconds; give back what is still owed."""
+        if self.report.stopped is not None:
+            return b""
+        cut = self._framer.close()
+        rest = Mender.feed(self, b"")
+        if self.report.stopped is not None:
+            return rest + cut
+        if cut and ending is Ending.COMPLETE:
+            ending = Ending.CLOSED  # who stops in the middle of an event has not finished, whatever the framing says
+        owed = self._write(self._engine.close(ending, seconds))
+        if owed and cut and self._triage.mend("cut-frame"):
+            cut = b""  # half an event is no event, says the specification, and what is owed must not be glued to it
+        return rest + cut + owed
+
+    def keepalive(self) -> bytes:
+        """Give bytes that show the client a living stream; none in the middle of a frame, or after the end."""
+        sign = self._engine.keepalive() if self._framer.is_between_frames else None
+        return b"" if sign is None else self._written(sign)
+
     def _by_stencil(self, stencil: Stencil, window: bytes) -> tuple[bytes, int]:
         """Mend all deltas that have come and are like the one before them; give what leaves, and how much it was."""
         run = stencil.read(window)
-        numbers = self._engine.take_more(run.text, run.numbers, run.count) if run else None
-        if run is None or numbers is None:
+        if run is None:
             return b"", 0
-        self.report.events_in += run.count
-        if stencil.is_faithful and (numbers is run.numbers or not run.numbers):
-            return run.raw, len(run.raw)
-        self.report.rewritten += sum(map(ne, run.numbers, numbers)) if stencil.is_faithful else run.count
-        for slug in stencil.slugs:
-            self.report.defects[slug] += run.count
-        return stencil.write(run, numbers), len(run.raw)
+        raw, count, text, came, cells = run
+        numbers = self._engine.take_more(text, came, count)
+        if numbers is None:
+            return b"", 0
+        self._alike += count
+        if stencil.is_faithful:
+            if numbers is came or not came:
+                return raw, len(raw)
+            self._report.rewritten += sum(map(ne, came, numbers))
+        return stencil.write(cells, numbers), len(raw)
 
     def _mended(self, frame: Frame) -> bytes:
         """Read one frame and give what leaves for it."""
         if not frame.fields and not frame.faults:
             return frame.raw  # comments and blank lines mean nothing, also to the stencil
+        report = self.report
         self._offset, self._stencil = frame.offset, None
         self._triage.recent.clear()
         event = read(frame.data, frame) if frame.data is not None else None
-        self.report.events_in += event is not None and event.type != DONE
+        report.events_in += event is not None and event.type != DONE
         for fault in frame.faults:
             self._triage.mend(fault)
         if frame.data is None or not frame.data.strip():

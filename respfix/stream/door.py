@@ -86,10 +86,11 @@ class Door:
     def pass_by(self, came: Sequence[int], count: int) -> Sequence[int] | None:
         """Let so many deltas in a row leave, and give their numbers; None where that takes more thought."""
         due = self._last_number + 1
-        numbers = came
         if self.renumbers or not (came or self._is_numbered):
-            numbers = range(due, due + count)
-        elif not came or came[0] < due or not rises(came):
+            numbers: Sequence[int] = range(due, due + count)
+        elif came and came[0] >= due and rises(came):
+            numbers = came
+        else:
             return None
         self._last_number = numbers[-1]
         self._left += count

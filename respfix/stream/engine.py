@@ -56,12 +56,13 @@ class Engine:
 
         `numbers` are upstream's, none where it does not count. None: they must be taken one by one.
         """
-        if len(text) > self.triage.room:
+        triage, repair = self.triage, self.repair
+        if len(text) > triage.room:
             return None
-        leave = self.repair.door.pass_by(numbers, count)
+        leave = repair.door.pass_by(numbers, count)
         if leave is not None:
-            self.repair.hear(text, numbers)
-            self.report.events_out += count
+            triage.room -= len(text)
+            repair.hear(text, numbers)
         return leave
 
     def close(self, ending: Ending, seconds: float) -> list[Event]:

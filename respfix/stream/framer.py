@@ -86,7 +86,7 @@ class Framer:
     _sought: int = 0  # and the unfinished line after them has no end before this place
     _block: _Block | None = None  # of the unfinished frame, once one of its lines has been looked at
     _has_cr: bool = False
-    _offset: int = 0  # of the next frame
+    offset: int = 0  # of the next frame; whoever reads frames that never came here has to count them
     _skip_lf: bool = False
     _faults: tuple[str, ...] = ()  # found before the next frame, to be told with it
     _began: bool = False
@@ -113,7 +113,7 @@ class Framer:
             return
         self._began = True
         if self._rest.startswith(BOM) and "byte-order-mark" not in self.off:
-            self._at = self._offset = len(BOM)
+            self._at = self.offset = len(BOM)
             self._faults = ("byte-order-mark",)
 
     def frame(self) -> Frame | None:
@@ -129,7 +129,7 @@ class Framer:
             plain = None if self._has_cr else _PLAIN.fullmatch(block)
             if plain and LF not in plain[2]:  # nearly every frame: an event line, a data line
                 event = decoded(plain[1]) if plain[1] is not None else None
-                offset, self._offset = self._offset, self._offset + len(block)
+                offset, self.offset = self.offset, self.offset + len(block)
                 return Frame(block, event, plain[2], self._take_faults(), fields=True, offset=offset)
             self._ready.extend(map(self._frame, self._divide(block)))
             return self._ready.popleft()
@@ -146,12 +146,8 @@ class Framer:
 
     def skip(self, length: int) -> None:
         """Whole frames of this length, seen in the window, have been read by somebody else."""
-        self.pass_by(length)
+        self.offset += length
         self._pass(self._at + length)
-
-    def pass_by(self, length: int) -> None:
-        """Whole frames of this length have been read by somebody else, and never came here."""
-        self._offset += length
 
     def _pass(self, end: int) -> None:
         if end == len(self._rest):
@@ -211,7 +207,7 @@ class Framer:
             self._skip_lf = False
             if rest.startswith(b"\n", start):
                 start = self._at = start + 1
-                self._offset += 1
+                self.offset += 1
         if start < len(rest) and rest[start] in b"\r\n" and (lead := _LINE_END.match(rest, start)):
             return lead.end()  # a blank line too many is a frame of its own and needs no waiting
         at = max(start, self._scanned)
@@ -259,8 +255,8 @@ class Framer:
 
     def _frame(self, raw: bytes, *, is_last: bool = False) -> Frame:
         """Read one block, writing anew what the measured clients cannot read."""
-        frame = parse(raw, self._take_faults(), self._offset, bare_json="raw-json" not in self.off)
-        self._offset += len(raw)
+        frame = parse(raw, self._take_faults(), self.offset, bare_json="raw-json" not in self.off)
+        self.offset += len(raw)
         if self._has_cr and _BARE_CR.search(frame.raw):
             frame = self._mended(frame, _ANY_LINE_END.sub(b"\n", frame.raw), "cr-line-ends")
         if frame.data is not None and not is_last and not _ends_in_blank_line(frame.raw):

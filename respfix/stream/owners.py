@@ -153,8 +153,6 @@ class Owners(Brackets):
 
     def count(self, numbers: Sequence[int]) -> None:
         """Take upstream's sequence numbers."""
-        if self.triage.report.first_number is None:
-            self.triage.report.first_number = numbers[0]
         if numbers[0] > self._highest_number and rises(numbers):
             self._highest_number = numbers[-1]
         else:

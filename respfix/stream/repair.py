@@ -65,13 +65,14 @@ class Repair(Owners):
         else:
             self._steps[place.scope, place.role](event, place)
         if type(number := event.body.get("sequence_number")) is int:
+            report = self.triage.report
+            report.first_number = number if report.first_number is None else report.first_number
             self.count((number,))
 
     def hear(self, text: str, numbers: Sequence[int]) -> None:
-        """Take more deltas of the part that spoke last, for which there is room."""
-        assert self.spoke is not None  # noqa: S101 (else there would be no stencil to read them by)
-        self.triage.room -= len(text)
-        self.spoke.say(text)
+        """Take more deltas of the part that spoke last."""
+        if self.spoke is not None:  # else there would be no stencil to read them by
+            self.spoke.say(text)
         if numbers:
             self.count(numbers)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _space = re.compile(r"[ \t\n\r]*").match
-_key = re.compile(r'[ \t\n\r]*("(?:[^"\\]++|\\.)*+")[ \t\n\r]*:[ \t\n\r]*').match
+_member = re.compile(r'[ \t\n\r]*[{,]([ \t\n\r]*"((?:[^"\\]++|\\.)*+)"[ \t\n\r]*:[ \t\n\r]*)').match
 
 
 class _Reader:
@@ -36,7 +36,7 @@ class _Reader:
         return value
 
 
-_skip = json.JSONDecoder().raw_decode
+_value = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -120,19 +120,18 @@ def _respell_array(text: str, old: list[Any], new: list[Any]) -> str:
 
 def _members(text: str) -> Iterator[tuple[str, int, int, int]]:
     """Give each member of an object: its key, where it begins, and where its value begins and ends."""
-    at = _end_of_space(text, 0) + 1
-    while found := _key(text, at):
-        spelled, value = found[1], found.end()
-        _, end = _skip(text, value)
-        yield json.loads(spelled) if "\\" in spelled else spelled[1:-1], at, value, end
-        at = _next(text, end)
+    end = 0
+    while found := _member(text, end):
+        key, value = found[2], found.end()
+        _, end = _value(text, value)
+        yield json.loads(f'"{key}"') if "\\" in key else key, found.start(1), value, end
 
 
 def _elements(text: str) -> Iterator[tuple[int, int]]:
     """Give each element of an array: where it begins and ends."""
     at = _end_of_space(text, 0) + 1
     while text[begin := _end_of_space(text, at)] != "]":
-        _, end = _skip(text, begin)
+        _, end = _value(text, begin)
         yield at, end
         at = _next(text, end)
 

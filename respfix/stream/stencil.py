@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from respfix.stream.splice import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from respfix.stream.event import Event
     from respfix.stream.frames import Frame
@@ -32,22 +33,17 @@ _CELLS = {
     "delta": rb'"([^"]*+(?:(?<=\\)"[^"]*+)*+)"',  # a quote behind a backslash is the text's own, as a rule
     "obfuscation": _WORD,
     "item_id": _WORD,
-    "sequence_number": rb"([0-9]{1,18}+)",
+    "sequence_number": rb"(0|[1-9][0-9]{0,17}+)",
 }
 _BLANKS = {"delta": b'"%b"', "obfuscation": b'"%b"', "sequence_number": b"%d"}
 _BACKSLASH = 0x5C  # a number, as in `framer`
 _decode = json.JSONDecoder().raw_decode
 
 
-@dataclass(slots=True)
-class Run:
-    """Deltas in a row that fit the stencil: what they say where they differ from it."""
-
-    raw: bytes
-    count: int
-    text: str
-    numbers: Sequence[int]  # upstream's; empty where it does not number its events
-    cells: Sequence[bytes]  # what stood in the stencil's places, row by row
+# Deltas in a row that fit the stencil: their bytes, how many they are, what they say together, upstream's numbers (none
+# where it does not count its events), and what stands in the stencil's places, row by row. A tuple, for one is made for
+# nearly every event.
+Run = tuple[bytes, int, str, "Sequence[int]", "Sequence[bytes]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,8 @@ class Stencil:
     id_at: int
     item_id: bytes | None
     out_row: bytes
-    out_at: tuple[int | None, ...]  # the groups that stand in its places; None is the number under which it leaves
+    out_at: tuple[int, ...]  # the groups that stand in its places; -1 is the number under which it leaves
+    out_of: Callable[[Sequence[object]], object]  # picks these
     slugs: tuple[str, ...]  # the defects that are mended in every such frame
     is_faithful: bool  # it left as it came, but for its number
 
@@ -78,7 +75,7 @@ class Stencil:
         if self.padding_at is not None and not b"".join(cells[self.padding_at :: self.width]).isalnum():
             return None
         try:
-            return Run(raw, len(texts), _joined(texts), self._numbers(cells), cells)
+            return raw, len(texts), _joined(texts), self._numbers(cells), cells
         except ValueError:
             return None
 
@@ -88,16 +85,13 @@ class Stencil:
             return None
         if self.padding_at is not None and not cells[self.padding_at].isalnum():
             return None
-        number = b"" if self.number_at is None else cells[self.number_at]
-        if number[:1] == b"0":
-            return None
         try:
             text = cells[self.text_at].decode()
             if "\\" in text or not text.isprintable():
                 text = _joined((cells[self.text_at],))
         except ValueError:
             return None
-        return Run(raw, 1, text, (int(number),) if number else (), cells)
+        return raw, 1, text, () if self.number_at is None else (int(cells[self.number_at]),), cells
 
     def _numbers(self, cells: Sequence[bytes]) -> Sequence[int]:
         """Read upstream's numbers, of which a dense row is a range; ValueError for what JSON does not call one."""
@@ -107,14 +101,14 @@ class Stencil:
         dense = range(numbers[0], numbers[0] + len(numbers))
         return dense if numbers == [*dense] else numbers
 
-    def write(self, run: Run, numbers: Sequence[int]) -> bytes:
-        """Give the frames that leave for those that were read, under these numbers."""
-        if run.count == 1:
-            return self.out_row % tuple([numbers[0] if at is None else run.cells[at] for at in self.out_at])
-        cells: list[bytes | int] = [0] * (run.count * len(self.out_at))
+    def write(self, cells: Sequence[bytes], numbers: Sequence[int]) -> bytes:
+        """Give the frames that leave for those in whose places this stood, under these numbers."""
+        if len(numbers) == 1:
+            return self.out_row % self.out_of((*cells, numbers[0]))
+        leave: list[bytes | int] = [0] * (len(numbers) * len(self.out_at))
         for place, at in enumerate(self.out_at):
-            cells[place :: len(self.out_at)] = numbers if at is None else run.cells[at :: self.width]
-        return self.out_row * run.count % tuple(cells)
+            leave[place :: len(self.out_at)] = numbers if at < 0 else cells[at :: self.width]
+        return self.out_row * len(numbers) % tuple(leave)
 
     def _several(self, window: bytes) -> tuple[bytes, Sequence[bytes]]:
         """Give the frames that fit, from the first on, and what stands in their places."""
@@ -145,6 +139,7 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
     if own is None:
         return None
     places = {variable: place for place, variable in enumerate(variables)}
+    out_at = tuple(-1 if variable == "sequence_number" else places[variable] for variable in out_variables)
     out_row = b"".join(literal.replace(b"%", b"%%") + _BLANKS[variable] for literal, variable in left_as[0])
     return Stencil(
         row=row,
@@ -156,7 +151,8 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
         id_at=places.get("item_id", 0),
         item_id=own[1 + places["item_id"]] if "item_id" in places else None,
         out_row=out_row + left_as[1].replace(b"%", b"%%"),
-        out_at=tuple(None if variable == "sequence_number" else places[variable] for variable in out_variables),
+        out_at=out_at,
+        out_of=itemgetter(*out_at),
         slugs=slugs,
         is_faithful=came_as == left_as,
     )
