@@ -1,4 +1,4 @@
-"""Real clients that ask for a stream and get a whole response in JSON: nothing directly, everything through respfix."""
+"""Real clients that ask for a stream and get JSON: nothing directly, everything through respfix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clients.codex.fronts import APP_SERVER, EXEC
 from clients.codex.place import Seen
 from clients.codex.runs import COMMAND, TOOL, VERSIONS, Key, missing, perform
 from clients.install import UnavailableError, codex
-from clients.whole import NAMES, RELAYED, STRAIGHT, STREAMED, Readings, bodies
+from clients.whole import ERROR, NAMES, RELAYED, STRAIGHT, STREAMED, WORDS, Readings, bodies
 
 CLIENTS = (
     "openai-python-stream",
@@ -42,11 +42,26 @@ def test_a_client_reads_json_as_if_it_had_been_streamed(name: str) -> None:
         pytest.skip(found)
     ways = found[name]
 
-    assert dict.fromkeys(NAMES, (False, False)) == {
-        answer: (one.is_good, one.says_something) for answer, one in ways[STRAIGHT].items()
-    }
-    assert dict.fromkeys(NAMES, True) == {answer: one.says_something for answer, one in ways[STREAMED].items()}
-    assert ways[STREAMED] == ways[RELAYED]
+    for answer in NAMES:
+        straight, streamed = ways[STRAIGHT][answer], ways[STREAMED][answer]
+        assert (False, False) == (straight.is_good, straight.says_something)
+        assert streamed.says_something
+        assert streamed == ways[RELAYED][answer]
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_learns_of_an_error_in_json(name: str) -> None:
+    """In the server's words; directly it is told at most that something was missing."""
+    found = readings()
+    if isinstance(found, str):
+        pytest.skip(found)
+    straight, relayed = (found[name][way][ERROR] for way in (STRAIGHT, RELAYED))
+
+    assert WORDS not in f"{straight.error} {straight.status}"
+    assert not relayed.is_good
+    assert WORDS in f"{relayed.error}"
 
 
 STREAMING = "-streamed"
@@ -69,7 +84,8 @@ def runs() -> dict[Key, Seen]:
         for version, front, name in RUNS
         for ending, relayed in (("", True), ("", False), (STREAMING, False))
     ]
-    return perform(ours, wanted)
+    errors = [Key(version, EXEC, ERROR, relayed=relayed) for version in VERSIONS for relayed in (False, True)]
+    return perform(ours, wanted + errors)
 
 
 @pytest.mark.codex
@@ -88,6 +104,20 @@ def test_codex_reads_json_as_if_it_had_been_streamed(version: str, front: str, n
     assert (streamed.printed + streamed.streamed, streamed.exit) != ("", 1)
     assert ("", 0, 2) == (straight.printed + straight.streamed, straight.ran, straight.posts)  # it may try again once
     assert straight.exit or straight.errors
+
+
+@pytest.mark.codex
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_codex_shows_an_error_in_json(version: str) -> None:
+    """Directly it says that the stream was closed; it does not ask more often than directly."""
+    if reason := missing():
+        pytest.skip(reason)
+    straight, relayed = (runs()[Key(version, EXEC, ERROR, relayed=way)] for way in (False, True))
+
+    assert (False, True) == (WORDS in straight.log, WORDS in relayed.log)
+    assert 1 == straight.exit == relayed.exit
+    assert relayed.posts <= straight.posts
 
 
 def shown(run: Seen) -> dict[str, object]:

@@ -47,7 +47,8 @@ EDGES = {
     "stream.restore": "stream.contract stream.defects stream.event stream.grammar",
     "stream.engine": "stream.contract stream.defects stream.event stream.grammar stream.quirks "
     "stream.restore stream.terminal",
-    "stream.unfold": "stream.contract stream.defects stream.engine stream.event stream.frames stream.grammar",
+    "stream.unfold": "stream.contract stream.defects stream.engine stream.errors stream.event stream.frames "
+    "stream.grammar stream.splice",
     "stream.remainder": "stream.event stream.framer",
     "stream.messages": "stream.asked stream.contract stream.defects stream.engine stream.event stream.grammar",
     "stream": "stream.asked stream.contract stream.defects stream.engine stream.event stream.framer stream.frames "

@@ -10,7 +10,7 @@ import reader
 from corpus import STREAMS, mend
 
 from respfix.stream import Asked, Options, unfolded
-from respfix.stream.defects import DEFECTS
+from respfix.stream.defects import CLASSES, DEFECTS
 
 FILES = sorted((STREAMS / "unfolded").glob("*.json"))
 OPTIONS = Options(seed="made-up", now=1763600000)
@@ -103,7 +103,9 @@ def test_the_request_fills_in_what_the_response_leaves_out() -> None:
         b"null",
         b"[1]",
         b"not JSON",
-        b'{"error":{"message":"no"}}',
+        b'{"error":null}',
+        b'{"message":"no"}',
+        b'{"object":"response","status":"queued","error":{"message":"no"}}',
         b'{"object":"chat.completion","status":"completed"}',
         b'{"object":"response","status":"queued","output":[]}',
         b'{"object":"response","output":[]}',
@@ -117,12 +119,39 @@ def test_anything_else_is_left_alone(body: bytes) -> None:
     assert unfolded(body, OPTIONS) is None
 
 
-def test_it_has_a_switch_of_its_own() -> None:
-    """Other switches do not take its brackets away, and without it the JSON passes."""
-    body = TEXT.read_bytes()
+@pytest.mark.parametrize(("name", "slug"), [("text", "json-for-stream"), ("error", "error-for-stream")])
+def test_each_has_a_switch_of_its_own(name: str, slug: str) -> None:
+    """Other switches, of single faults or of classes, do not take its brackets away; without it the JSON passes."""
+    body = (STREAMS / "unfolded" / f"{name}.json").read_bytes()
 
-    assert unfolded(body, Options(off=frozenset({"json-for-stream"}))) is None
-    assert stream_of(body) == stream_of(body, Options(off=frozenset(DEFECTS) - {"json-for-stream"}))
+    assert unfolded(body, Options(off=frozenset({slug}))) is None
+    for others in (frozenset(DEFECTS) - {slug}, frozenset(CLASSES) - {"against-the-request"}):
+        assert stream_of(body, Options("made-up", now=OPTIONS.now, off=others)) == stream_of(body)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        ('{"message":"no","type":"server_error","code":"full"}', "full", "no"),
+        (
+            '{"type":"overloaded_error","message":""}',
+            "overloaded_error",
+            "the upstream failed (overloaded_error) and did",
+        ),
+        ('"busy"', "server_error", "busy"),
+        ('{"message":"no","code":429}', "429", "no"),
+    ],
+)
+def test_an_error_becomes_a_failure_in_its_words(error: str, code: str, message: str) -> None:
+    """Whatever shape it has; it counts as one fault."""
+    found = unfolded(f'{{"error":{error},"status":200}}'.encode(), OPTIONS)
+    assert found is not None
+    *opened, last = reader.events(found[0])
+
+    assert ["response.created", "response.in_progress", "response.failed"] == [e["type"] for e in (*opened, last)]
+    assert code == last["response"]["error"]["code"] == last["error"]["code"]
+    assert last["response"]["error"]["message"].startswith(message)
+    assert {"error-for-stream": 1} == found[1].defects
 
 
 if __name__ == "__main__":

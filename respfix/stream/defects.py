@@ -738,6 +738,13 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
                 breaks=EVERY_FAMILY,
             ),
             Defect(
+                "error-for-stream",
+                "a stream was asked for, and an error came as JSON with a status of 200",
+                "Codex: stream closed before response.completed; no SDK says what the error was",
+                "it leaves as a stream that failed with it",
+                breaks=EVERY_FAMILY,
+            ),
+            Defect(
                 "custom-tool-as-function",
                 "a custom tool that the request declared came back as a function_call",
                 "openai-python and openai-node hand on a call of another kind than the tool that was declared",

@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 AFTER_TOOL = ".after-tool"  # no recording is named like this
+IN_JSON = ".json"  # nor like this; what is, is served as JSON
 NAME = re.compile(r"recording=([\w.+@-]+)")
 TOOL_ANSWERS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 # What agents ask beside the conversation: Codex 0.169 and opencode want a title for it.
@@ -49,8 +50,10 @@ def brings_answer(body: bytes) -> bool:
     return answered
 
 
-def is_response(body: bytes) -> bool:
-    """Say whether this is a whole response in JSON, and no stream that begins with some."""
+def is_json(name: str, body: bytes) -> bool:
+    """Say whether this is served as JSON: a whole response, or what is called so; other JSON stands in a stream."""
+    if name.endswith(IN_JSON):
+        return True
     with suppress(ValueError):
         return body.startswith(b"{") and json.loads(body).get("object") == "response"
     return False
@@ -99,7 +102,7 @@ class Answer(BaseHTTPRequestHandler):
             return
         stream = self.upstream.bodies[name]
         self.send_response(200)
-        self.send_header("Content-Type", "application/json" if is_response(stream) else "text/event-stream")
+        self.send_header("Content-Type", "application/json" if is_json(name, stream) else "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for start in range(0, len(stream), CHUNK):

@@ -1,7 +1,7 @@
-"""Clients that get a whole response in JSON where they asked for a stream: ``python -m clients.whole CLIENT…``.
+"""Clients that get JSON where they asked for a stream: ``python -m clients.whole CLIENT…``.
 
-Each reads the same answers three times: streamed as OpenAI does, as JSON, and as JSON through a running respfix. All in
-a network namespace of its own; standard output gets a JSON object.
+Each reads the same responses three times: streamed as OpenAI does, as JSON, and as JSON through a running respfix; and
+an error as JSON with and without respfix. All in a network namespace of its own; standard output gets a JSON object.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clients.drive import command, read_all
 from clients.reading import Reading
-from clients.replay import AFTER_TOOL, serving
+from clients.replay import AFTER_TOOL, IN_JSON, serving
 from clients.surroundings import RELAY, loopback_up, relaying, separated
 from clients.table import CLIENTS
 from clients.variants import BASES, encoded
@@ -22,6 +22,7 @@ from clients.variants import BASES, encoded
 INSIDE = "--inside"  # the process that was started in a namespace
 LIMIT = 300.0  # seconds for all of them
 NAMES = ("text", "all")
+ERROR, WORDS = "error" + IN_JSON, "no account is left"  # what a pool says with a status of 200
 STREAMED, STRAIGHT, RELAYED = "streamed", "straight", "relayed"
 Readings = dict[str, dict[str, Reading]]  # of one client, by way and by name
 
@@ -34,7 +35,8 @@ def in_json(name: str) -> bytes:
 def bodies(*, are_whole: bool) -> dict[str, bytes]:
     """Give the answers, and what is said when a tool has answered."""
     said = {name: in_json(name) if are_whole else encoded(BASES[name]) for name in NAMES}
-    return said | {name + AFTER_TOOL: said["text"] for name in NAMES}
+    said |= {name + AFTER_TOOL: said["text"] for name in NAMES}
+    return {**said, ERROR: json.dumps({"error": {"message": WORDS, "type": "pool_error"}}).encode()}
 
 
 def read(names: Iterable[str]) -> dict[str, Readings]:
@@ -56,7 +58,7 @@ def read(names: Iterable[str]) -> dict[str, Readings]:
 
 def on_one_way(client: str, url: str) -> dict[str, Reading]:
     """Read all answers from one address."""
-    return {name: one.reading for name, one in read_all(CLIENTS[client], url, NAMES).by_name.items()}
+    return {name: one.reading for name, one in read_all(CLIENTS[client], url, (*NAMES, ERROR)).by_name.items()}
 
 
 def inside(names: Iterable[str]) -> Mapping[str, Readings]:
