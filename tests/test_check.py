@@ -186,9 +186,9 @@ def test_the_verdict_on_codex_knows_what_codex_needs(shared: Path) -> None:
     body = (shared / "captures/openai/other-openrouter-gptoss-reasoning-text.sse").read_bytes()
     default, codex = judge(body), judge(body, dialect="codex")
 
-    assert "codex-overlap" not in slugs(default)
-    assert "codex-overlap" in slugs(codex)
-    assert all("codex-overlap" in judgement.verdicts[0].breaks for judgement in (default, codex))
+    assert "interrupted-message" not in slugs(default)
+    assert "interrupted-message" in slugs(codex)
+    assert all("interrupted-message" in judgement.verdicts[0].breaks for judgement in (default, codex))
     assert default.verdicts[0].family is Family.CODEX
 
 

@@ -54,7 +54,7 @@ def test_the_groups_are_the_table() -> None:
 
 def test_codex_is_named_where_only_codex_breaks() -> None:
     """What is repaired for Codex alone breaks Codex alone, or it would be repaired for all."""
-    assert {Family.CODEX} == DEFECTS["codex-overlap"].breaks == DEFECTS["codex-phase"].breaks
+    assert {Family.CODEX} == DEFECTS["interrupted-message"].breaks == DEFECTS["codex-phase"].breaks
 
 
 # The families, asked

@@ -754,10 +754,10 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
         ),
         "for one family of clients": (
             Defect(
-                "codex-overlap",
+                "interrupted-message",
                 "another item speaks inside a message, which is legal",
-                "Codex: OutputTextDelta without active item, text cut",
-                "for Codex, it waits until the message is done",
+                "Codex: OutputTextDelta without active item, text cut; agent-framework puts a blank into the text",
+                "for Codex and agent-framework, it waits until the message is done",
                 breaks=_of(CODEX),
             ),
             Defect(
@@ -770,7 +770,7 @@ GROUPS: Mapping[str, tuple[Defect, ...]] = MappingProxyType(
             Defect(
                 "value-done-after-others",
                 "a text is closed after another item has spoken, which is legal",
-                "Microsoft's agent framework: the final message has the text twice",
+                "Microsoft's agent framework: the final message has the text or the reasoning twice",
                 "for it, the closing value is left out",
             ),
         ),

@@ -48,7 +48,13 @@ CODEX = Dialect(
 )
 
 # Microsoft's agent framework for Python (1.17.0 of its OpenAI client, `_coalesce_text_content`): what was said before
-# another item spoke stays, and the closing value is put beside it, so the final text has everything twice.
-AGENT_FRAMEWORK = Dialect("agent-framework", agents=("agent-framework-python",), one_breath=True)
+# another item spoke stays, and the closing value is put beside it, so the final text has everything twice. A message
+# that another item interrupts, in OpenAI's streams too, becomes two with a blank between them: "t1 t2".
+AGENT_FRAMEWORK = Dialect(
+    "agent-framework",
+    agents=("agent-framework-python",),
+    speakers=frozenset({"message"}),
+    one_breath=True,
+)
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({row.name: row for row in (DEFAULT, CODEX, AGENT_FRAMEWORK)})

@@ -60,15 +60,15 @@ class Door:
 
     def send(self, draft: Draft) -> None:
         """Let a draft leave as soon as it may."""
-        if draft.item is None or not self.dialect.speakers or not self.triage.repairs("codex-overlap"):
+        if draft.item is None or not self.dialect.speakers or not self.triage.repairs("interrupted-message"):
             self._leave(draft)
-        elif self._speaker is not None and draft.item is not self._speaker and self.triage.mend("codex-overlap"):
+        elif self._speaker is not None and draft.item is not self._speaker and self.triage.mend("interrupted-message"):
             self.triage.hold(draft.event)
             self._held.append(draft)
             self.renumbers = True
         elif draft.item.kind.type in self.dialect.speakers:
             self._speak(draft, draft.item)
-        elif not self._has_faded(draft) or not self.drop("codex-overlap"):
+        elif not self._has_faded(draft) or not self.drop("interrupted-message"):
             self._leave(draft)
 
     def drop(self, slug: str) -> bool:
