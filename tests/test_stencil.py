@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import corpus
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from respfix.stream import Ending, Limits, Mender, Options, Report
 from respfix.stream.frames import Frame
-from respfix.stream.stencil import Stencil
+from respfix.stream.stencil import Stencil, cut
 
 STREAMS = {stream.name: stream for stream in (*corpus.CONFORMANT, *corpus.BROKEN, *corpus.RECORDED)}
 
@@ -134,6 +135,63 @@ def test_most_deltas_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert len(opened) <= 3
     assert mender.report.events_in == 100
+
+
+@pytest.fixture
+def cuts(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+    """The frames that stencils were made of, as they are made."""
+    frames: list[Frame] = []
+
+    def watched(frame: Frame, *rest: Any) -> Stencil | None:
+        frames.append(frame)
+        return cut(frame, *rest)
+
+    monkeypatch.setattr("respfix.stream.cut", watched)
+    return frames
+
+
+def test_what_fits_nothing_is_tried_ever_more_rarely(cuts: list[Frame]) -> None:
+    """A server that puts a time into every delta does not pay for a pattern each time."""
+    mender = Mender()
+    for number in range(1000):
+        mender.feed(delta('"word"', number, at=number))
+
+    assert 20 == len(cuts)  # two, then one after 2, 6, 14, 30 and every 62 others
+
+
+def test_what_begins_to_fit_is_found_out(cuts: list[Frame]) -> None:
+    """After 63 deltas at most, and from then on as if it had always been so."""
+    mender = Mender()
+    mender.feed(b"".join(delta('"word"', number, at=number) for number in range(200)))
+    mender.feed(b"".join(delta('"word"', 200 + number, at=0) for number in range(66)))
+    assert mender._stencil is not None
+    made = len(cuts)
+    mender.feed(b"".join(delta('"word"', 300 + number, at=0) for number in range(200)))
+    assert made == len(cuts)
+    mender.feed(delta('"word"', 600, at=1) + delta('"word"', 601, at=1))
+
+    assert mender._stencil is not None
+    assert made + 1 == len(cuts)
+
+
+@pytest.mark.parametrize(("size", "stencils"), [(3900, 1), (4100, 0)])
+def test_a_long_frame_makes_no_stencil(size: int, stencils: int, cuts: list[Frame]) -> None:
+    """Its pattern would hold everybody up: a second for a vendor's key of a megabyte."""
+    mender = Mender()
+    for number in range(5):
+        mender.feed(delta('"word"', number, vendor="x" * size))
+
+    assert cuts
+    assert stencils == (mender._stencil is not None)
+
+
+def test_a_long_text_does_make_one() -> None:
+    """It may differ, so it is no part of the pattern."""
+    mender = Mender()
+    for number in range(5):
+        mender.feed(delta(json.dumps("word " * 2000), number))
+
+    assert mender._stencil is not None
 
 
 def test_the_report_is_right_whenever_it_is_asked_for() -> None:

@@ -64,6 +64,8 @@ def is_object(text: str) -> bool:
 
 def dump(value: Any) -> str:
     """Write a value as OpenAI does: compact, raw UTF-8."""
+    if type(value) is int:  # what is put into deltas: an index or a number; the encoder takes ten times as long
+        return str(value)
     try:
         text = _encode(value)
     except ValueError:
