@@ -17,6 +17,7 @@ from aiohttp import StreamReader
 
 # At most 256 MiB, so that nothing hostile is computed with; aiohttp judges what is stranger.
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,7})\r\n")
+_CHUNK = re.compile(_SIZE.pattern + rb"(.+)\r\n", re.DOTALL)
 
 # A read that may have left something in the socket. uvloop takes 32 of these, 8 MB, before anybody else has a turn.
 FULL = 2**17
@@ -24,6 +25,9 @@ FULL = 2**17
 
 def unframed(data: bytes) -> bytes | None:
     """What is in the chunks that these bytes are, or None if they are not whole chunks and nothing else."""
+    one = _CHUNK.fullmatch(data)
+    if one and one.end(2) - one.start(2) == int(one[1], 16):  # nearly always
+        return one[2]
     pieces: list[bytes] = []
     at = 0
     while size := _SIZE.match(data, at):
@@ -33,7 +37,7 @@ def unframed(data: bytes) -> bytes | None:
         if end == start or data[end:at] != b"\r\n":
             return None  # the last chunk, or a cut one
         if at == len(data):
-            return b"".join([*pieces, data[start:end]]) if pieces else data[start:end]
+            return b"".join([*pieces, data[start:end]])
         pieces.append(data[start:end])
     return None
 
