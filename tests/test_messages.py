@@ -44,6 +44,44 @@ def conversation() -> Conversation:
     return Conversation(OPTIONS)
 
 
+class Seer:
+    """Sees one response pass."""
+
+    def __init__(self, all_of_them: list[Seer]) -> None:
+        all_of_them.append(self)
+        self.seen: list[tuple[bytes, list[bytes]]] = []
+        self.is_over = False
+
+    def see(self, came: bytes, left: list[bytes]) -> None:
+        """Note it."""
+        assert not self.is_over
+        self.seen.append((came, left))
+
+    def end(self) -> None:
+        """Note that, too."""
+        self.is_over = True
+
+
+@pytest.mark.parametrize("changes", [True, False], ids=["mended", "observed"])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
+def test_every_response_has_a_witness_of_its_own(*, changes: bool, whole: bool) -> None:
+    """It sees what came and what left for it, to what is owed at a cut, and is told when it is over."""
+    seers: list[Seer] = []
+    conversation = Conversation(OPTIONS, changes=changes, witness=lambda _: Seer(seers))
+    left: list[bytes] = []
+    sent = messages(BROKEN)[: None if whole else -2]
+    for _ in range(2):
+        asked(conversation)
+        left += answered(conversation, messages(HEALTHY))
+        asked(conversation)
+        left += answered(conversation, sent)
+        left += conversation.close(Ending.CUT, 1.0)
+
+    assert [True] * 4 == [seer.is_over for seer in seers]
+    assert [came for seer in seers for came, _ in seer.seen if came] == [*messages(HEALTHY), *sent] * 2
+    assert left == [one for seer in seers for _, several in seer.seen for one in several]
+
+
 # Turns
 
 

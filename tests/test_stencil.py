@@ -109,13 +109,25 @@ def test_whatever_stands_between_the_deltas_both_ways_agree(
         "null",
         '{"text":"x"}',
         '"é"',
+        '"no JSON \\\\"],"',
     ],
 )
-def test_a_delta_that_does_not_fit_goes_the_long_way(text: str) -> None:
+@pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
+def test_a_delta_that_does_not_fit_goes_the_long_way(text: str, size: int) -> None:
     """Whatever stands in the place of the text, and whatever follows it."""
     run = [delta('"a"', 1), delta('"b"', 2), delta(text, 3), delta('"c"', 4), delta('"d"', 4), delta('"e"', 9)]
     odd = [delta('"f"', 10, logprobs=[{"token": "f"}]), delta('"g"', None), delta('"h"', 12)]
-    short, long = both_ways(b"".join(run + odd) + b"data: [DONE]\n\n")
+    short, long = both_ways(b"".join(run + odd) + b"data: [DONE]\n\n", size=size)
+
+    assert long == short
+
+
+@pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
+@pytest.mark.parametrize("padding", ["", "a b", "a\\u0062", "é"])
+def test_a_padding_of_another_kind_goes_the_long_way(padding: str, size: int) -> None:
+    """OpenAI's is letters and digits; what else a JSON string may hold is not looked at."""
+    usual = [delta('"a"', number, obfuscation="aB3") for number in range(3)]
+    short, long = both_ways(b"".join([*usual, delta('"b"', 3, obfuscation=padding), *usual]), size=size)
 
     assert long == short
 

@@ -71,8 +71,8 @@ class Repair(Owners):
 
     def hear(self, text: str, numbers: Sequence[int]) -> None:
         """Take more deltas of the part that spoke last."""
-        if self.spoke is not None:  # else there would be no stencil to read them by
-            self.spoke.say(text)
+        assert self.spoke is not None  # noqa: S101 (else there would be no stencil to read them by)
+        self.spoke.say(text)
         if numbers:
             self.count(numbers)
 

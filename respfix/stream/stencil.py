@@ -175,10 +175,8 @@ def _joined(texts: Sequence[bytes]) -> str:
     joined = b"".join(texts)
     if _BACKSLASH not in joined and joined.isascii() and (text := joined.decode()).isprintable():
         return text
-    words = _array(b'"' + b'","'.join(texts) + b'"')
-    if len(words) != len(texts):
-        raise ValueError  # a text that ends in a backslash, and what was taken for a quote of its own
-    return "".join(words)
+    # A quote that was taken for a text's own and is its end, behind an escaped backslash, leaves one without a partner.
+    return "".join(_array(b'"' + b'","'.join(texts) + b'"'))
 
 
 def _array(content: bytes) -> list[Any]:
