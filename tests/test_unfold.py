@@ -54,6 +54,16 @@ def test_the_last_event_carries_the_response_in_its_own_spelling() -> None:
     assert b'"temperature": 1.0' in last
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_response_over_several_lines_is_one_event(line_end: str) -> None:
+    """Servers that indent their JSON do it with any of these."""
+    body = json.dumps(json.loads(TEXT.read_bytes()), indent=2).replace("\n", line_end).encode()
+    name, data = stream_of(body).split(b"\n\n")[-2].splitlines()
+
+    assert b"event: response.completed" == name
+    assert json.loads(body) == json.loads(data.removeprefix(b"data: "))["response"]
+
+
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_a_response_that_did_not_come_to_its_end_becomes_a_failure(status: str) -> None:
     """One that was cancelled, too: there is no other event for it, and it must not look like a good end."""

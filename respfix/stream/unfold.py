@@ -29,7 +29,7 @@ RESPONSE, ERROR = "json-for-stream", "error-for-stream"
 # What a stream of one event lacks by its nature: mended whatever is switched off, and counted as one fault.
 INHERENT = frozenset(
     {row.slug for name in ("brackets that were not opened", "brackets that were not closed") for row in GROUPS[name]}
-    | {"missing-delta", "missing-sequence-number", "missing-output-index"}
+    | {"missing-delta", "missing-sequence-number"}
 )
 
 
