@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import corpus
@@ -130,6 +131,38 @@ def test_a_padding_of_another_kind_goes_the_long_way(padding: str, size: int) ->
     short, long = both_ways(b"".join([*usual, delta('"b"', 3, obfuscation=padding), *usual]), size=size)
 
     assert long == short
+
+
+@pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
+@pytest.mark.parametrize(
+    "numbers",
+    [lambda number: 3 * number, lambda number: number - 2 * (number % 10 == 9), lambda number: number // 2],
+    ids=["gaps", "falls", "twice"],
+)
+def test_numbers_with_gaps_are_what_the_long_way_makes_of_them(numbers: Callable[[int], int], size: int) -> None:
+    """In a stream that is right to its last delta, so that every number counts; what is put in then follows them."""
+    body = STREAMS["text-2026"].body
+    delta_frame = next(frame for frame in reads(body, 0) if b"output_text.delta" in frame)
+    before, _, rest = body.partition(delta_frame)
+    many = [re.sub(rb'(?<="sequence_number":)\d+', b"4", delta_frame)] * 30
+    parts = [before, *many, rest[rest.index(b"event: response.content_part.done") :]]
+    count = iter(range(10**6))
+    numbered = re.sub(rb'(?<="sequence_number":)\d+', lambda _: b"%d" % numbers(next(count)), b"".join(parts))
+    short, long = both_ways(numbered, size=size)
+
+    assert "missing-value-done" in short[1].defects
+    assert long == short
+
+
+def test_bytes_that_are_no_utf_8_stay_what_they_are() -> None:
+    """Where every delta has the same of them."""
+    usual = [delta('"word"', number, vendor="?").replace(b"}", b',"last":"?"}') for number in range(5)]
+    frames = [frame.replace(b"?", b"\xff\xc3") for frame in usual]
+    short, long = both_ways(b"".join(frames))
+
+    assert long == short
+    assert short[1].stopped is None
+    assert 10 == short[0].count(b'":"\xff\xc3"')
 
 
 def test_most_deltas_do_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
