@@ -124,13 +124,25 @@ def test_a_delta_that_does_not_fit_goes_the_long_way(text: str, size: int) -> No
 
 
 @pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
-@pytest.mark.parametrize("padding", ["", "a b", "a\\u0062", "é"])
-def test_a_padding_of_another_kind_goes_the_long_way(padding: str, size: int) -> None:
+@pytest.mark.parametrize("padding", [b"", b"a b", b"a\\u0062", "é".encode(), b"no JSON \x01"])
+def test_a_padding_of_another_kind_goes_the_long_way(padding: bytes, size: int) -> None:
     """OpenAI's is letters and digits; what else a JSON string may hold is not looked at."""
     usual = [delta('"a"', number, obfuscation="aB3") for number in range(3)]
-    short, long = both_ways(b"".join([*usual, delta('"b"', 3, obfuscation=padding), *usual]), size=size)
+    odd = delta('"b"', 3, obfuscation="aB3").replace(b"aB3", padding)
+    short, long = both_ways(b"".join([*usual, odd, *usual]), size=size)
 
     assert long == short
+
+
+@pytest.mark.parametrize("name", ["text-2026", "sub2api-0.1.132-an-text"])
+@pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
+def test_data_over_several_lines_goes_the_long_way(name: str, size: int) -> None:
+    """Its JSON does not stand in the frame as it is, whether it leaves as it came or not."""
+    frames = [frame.replace(b',"item_id"', b',\ndata: "item_id"') for frame in reads(STREAMS[name].body, 0)]
+    short, long = both_ways(b"".join(frames), size=size)
+
+    assert long == short
+    assert short[1].stopped is None
 
 
 @pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])

@@ -136,7 +136,7 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
     left_as = came_as if written is frame.raw else _pieces(written, left, spans(left.text), _BLANKS)
     variables = [variable for _, variable in head]
     out_variables = [variable for _, variable in left_as[0]]
-    if not {*out_variables} <= {*variables, "sequence_number"} or "delta" not in variables:
+    if not {*out_variables} <= {*variables, "sequence_number"}:
         return None
     if sum(len(literal) for literal, _ in head) + len(tail) > _LONGEST:
         return None
