@@ -69,6 +69,7 @@ class Door:
             _end(server)
         for each in self._bound:
             if each.is_ours:
+                each.shut_out()
                 self._let_in(each.socket)
                 each.close()
         return [each.socket for each in self._bound if not each.is_ours]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
+from array import array
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +22,20 @@ from respfix.config import Address, Listener, UnixSocket
 from respfix.edge import StartError
 
 FIRST_INHERITED = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
+
+# Linux: a socket's filter (socket(7), SO_ATTACH_FILTER) that drops what would open a connection and nothing else. It is
+# shown the TCP header, whose byte 13 has the flags: a SYN without an ACK.
+SO_ATTACH_FILTER = 26
+NO_SYN = b"".join(
+    struct.pack("HBBI", *instruction)  # struct sock_filter, 8 bytes
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte
+        (0x54, 0, 0, 0x12),  # of it, SYN and ACK
+        (0x15, 0, 1, 0x02),  # only SYN?
+        (0x06, 0, 0, 0),  # then nothing is kept
+        (0x06, 0, 0, 0xFFFFFFFF),  # else all
+    )
+)
 
 
 def inherited(environ: Mapping[str, str]) -> list[socket.socket]:
@@ -47,6 +63,20 @@ class Bound:
 
     socket: socket.socket
     is_ours: bool = True
+
+    def shut_out(self) -> None:
+        """Let nobody connect any more; whoever has connected can still be accepted, and is reset only by `close`.
+
+        Who is shut out knocks again after a second, and is refused then or served by the next process. Only Linux can.
+        """
+        if sys.platform == "linux":
+            with suppress(OSError):  # a sandbox may forbid it
+                if self.socket.family == socket.AF_UNIX:
+                    self.socket.shutdown(socket.SHUT_RD)
+                else:
+                    program = array("B", NO_SYN)
+                    described = struct.pack("HP", len(NO_SYN) // 8, program.buffer_info()[0])
+                    self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, described)
 
     def close(self) -> None:
         """Close it, and take its name out of the file system if respfix has put it there."""
