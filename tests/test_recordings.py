@@ -376,7 +376,7 @@ AS_RECORDED = {name for name, how in ROWS.findall(README.read_text() if README.e
 BODIES = [name for name in HEALTHY if name.startswith("openai-") and name in AS_RECORDED]
 OTHERS = [name for name in HEALTHY if name not in BODIES]
 NO_HEALTHY = pytest.mark.skipif(not HEALTHY, reason=f"no recordings: put the captures into {CAPTURES}")
-ALL_SPLITS = 32_000  # bytes; larger bodies are split around some line ends and at random places
+ALL_SPLITS = 50_000  # bytes; larger bodies are split around some line ends and at random places
 RANDOM_SPLITS = 60
 
 
