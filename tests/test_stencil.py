@@ -134,11 +134,12 @@ def test_a_padding_of_another_kind_goes_the_long_way(padding: bytes, size: int) 
     assert long == short
 
 
+@pytest.mark.parametrize("line_end", [b',\ndata: "item_id"', b'\ndata: ,"item_id"'], ids=["behind", "before"])
 @pytest.mark.parametrize("name", ["text-2026", "sub2api-0.1.132-an-text"])
 @pytest.mark.parametrize("size", [0, 10**9], ids=["by-event", "whole"])
-def test_data_over_several_lines_goes_the_long_way(name: str, size: int) -> None:
+def test_data_over_several_lines_goes_the_long_way(name: str, size: int, line_end: bytes) -> None:
     """Its JSON does not stand in the frame as it is, whether it leaves as it came or not."""
-    frames = [frame.replace(b',"item_id"', b',\ndata: "item_id"') for frame in reads(STREAMS[name].body, 0)]
+    frames = [frame.replace(b',"item_id"', line_end) for frame in reads(STREAMS[name].body, 0)]
     short, long = both_ways(b"".join(frames), size=size)
 
     assert long == short

@@ -134,7 +134,7 @@ class Mender:
 
     def keepalive(self) -> bytes:
         """Give bytes that show the client a living stream; none in the middle of a frame, or after the end."""
-        sign = self._engine.keepalive() if self._framer.is_between_frames else None
+        sign = self._engine.keepalive() if self._is_between_frames else None
         return b"" if sign is None else self._written(sign)
 
     def _by_stencil(self, stencil: Stencil, window: bytes) -> tuple[bytes, int]:

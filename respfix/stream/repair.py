@@ -66,7 +66,8 @@ class Repair(Owners):
             self._steps[place.scope, place.role](event, place)
         if type(number := event.body.get("sequence_number")) is int:
             report = self.triage.report
-            report.first_number = number if report.first_number is None else report.first_number
+            if report.first_number is None:
+                report.first_number = number
             self.count((number,))
 
     def hear(self, text: str, numbers: Sequence[int]) -> None:

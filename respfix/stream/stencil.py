@@ -132,18 +132,16 @@ def cut(frame: Frame, came: Event, left: Event, written: bytes, slugs: tuple[str
         return None  # probabilities are gathered, and differ anyway
     where = spans(came.text)
     head, tail = _pieces(frame.raw, came, where, _CELLS)
+    if sum(len(literal) for literal, _ in head) + len(tail) > _LONGEST:
+        return None
     came_as = _pieces(frame.raw, came, where, _BLANKS)
     left_as = came_as if written is frame.raw else _pieces(written, left, spans(left.text), _BLANKS)
     variables = [variable for _, variable in head]
     out_variables = [variable for _, variable in left_as[0]]
-    if not {*out_variables} <= {*variables, "sequence_number"}:
-        return None
-    if sum(len(literal) for literal, _ in head) + len(tail) > _LONGEST:
-        return None
     row = _row(tuple(head), tail)
     own = row.fullmatch(frame.raw)
     if own is None:
-        return None
+        return None  # as for data over several lines, in which no place is found
     places = {variable: place for place, variable in enumerate(variables)}
     out_at = tuple(-1 if variable == "sequence_number" else places[variable] for variable in out_variables)
     out_row = b"".join(literal.replace(b"%", b"%%") + _BLANKS[variable] for literal, variable in left_as[0])

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from respfix.stream.contract import Options, Report
-    from respfix.stream.event import Event
 
 RESPONSE, ERROR = "json-for-stream", "error-for-stream"
 # What a stream of one event lacks by its nature: mended whatever is switched off, and counted as one fault.
@@ -38,8 +37,8 @@ def unfolded(body: bytes, options: Options) -> tuple[bytes, Report] | None:
     came = read(body)
     if came is None:
         return None
-    event_type = TERMINAL_OF.get(str(came.body.get("status")))
     if came.body.get("object") == "response":
+        event_type = TERMINAL_OF.get(str(came.body.get("status")))
         line = came.text.replace("\r", " ").replace("\n", " ")  # no JSON string holds one as it is
         return _stream(RESPONSE, event_type, line, INHERENT, options) if event_type is not None else None
     error = error_in({"error": came.body.get("error")})
@@ -59,7 +58,7 @@ def _stream(
         return None
     style = Style()
     event = read(f'{{"type":"{event_type}","response":{response}}}'.encode("utf-8", "surrogateescape"))
-    left: list[Event] = engine.take(event) if event is not None else []
+    left = engine.take(event) if event is not None else []
     for lacked in inherent & engine.report.defects.keys():
         del engine.report.defects[lacked]
     return b"".join(style.frame(one.type, one.data()) for one in left), engine.report
